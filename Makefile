@@ -1,0 +1,51 @@
+# `make` alone lists what there is to make.
+
+PYTHON ?= python3
+PORT ?= 5000
+FLASK_CONFIG ?= development
+export FLASK_CONFIG PORT
+
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check clean lock
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Create .venv with everything in it (run, test and check do so by themselves)
+
+$(INSTALLED): requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Rekey needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "This Python has no venv; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Installing into .venv ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.txt
+	@touch $@
+
+run: install ## Serve on http://127.0.0.1:5000 with a mailbox for every mail (another port: make run PORT=8000)
+	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null \
+		|| { echo "Port $(PORT) is in use; take another: make run PORT=8000"; exit 1; }
+	@$(BIN)/flask db upgrade
+	@$(BIN)/gunicorn --bind 127.0.0.1:$(PORT) --reload --log-level warning wsgi:app
+
+test: install ## Run the tests, on SQLite and PostgreSQL
+	@$(BIN)/pytest
+
+check: install ## Check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+
+lock: install ## Write the locked requirements anew (needs uv)
+	@uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --no-emit-index-url --exclude-newer "7 days" --output-file requirements.txt
+	@uv pip compile pyproject.toml --group dev --constraint requirements.txt --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --no-emit-index-url --exclude-newer "7 days" --output-file requirements-dev.txt
+
+clean: ## Remove what was installed and built; the database in instance/ stays
+	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
