@@ -1,0 +1,34 @@
+"""The mail service: it knows messages, not users."""
+
+from flask import Flask
+
+from app.email.addresses import address_key, parse_address
+from app.email.models import OutboxMessage
+from app.email.outbox import LINK, NOTICE, composes, enqueue
+from app.email.render import Draft
+from app.email.worker import start_in_server, stop_in_server
+
+__all__ = [
+    "LINK",
+    "NOTICE",
+    "Draft",
+    "OutboxMessage",
+    "address_key",
+    "composes",
+    "enqueue",
+    "init_app",
+    "parse_address",
+    "start_in_server",
+    "stop_in_server",
+]
+
+
+def init_app(app: Flask) -> None:
+    from app.email import cli, worker
+
+    worker.init_app(app)
+    app.register_blueprint(cli.bp)
+    if app.config["DEV_MAILBOX"]:
+        from app.email import mailbox  # needs aiosmtpd, which production does not install
+
+        mailbox.init_app(app)

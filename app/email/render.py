@@ -1,0 +1,42 @@
+"""From a draft to a message: templates/email/<kind>/{subject.txt,body.txt,body.html}, in the reader's language."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import current_app, render_template
+from flask_babel import force_locale, get_locale
+
+from app.database import Base
+from app.email.models import OutboxMessage
+from app.email.smtp import Message, sender_domain
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a composer returns: to whom, and the facts its templates tell."""
+
+    to: str
+    context: dict[str, Any]
+    locale: str | None = None  # the reader's own; else that of the page that asked
+    template: str | None = None  # where one kind has two letters; else the kind's own
+    once_sent: list[Base] = field(default_factory=list)  # rows to add when it has left: exactly once, unlike a try
+
+
+def render(row: OutboxMessage, draft: Draft) -> Message:
+    """Render in the draft's language, else the row's: a worker has no page to take one from."""
+    config = current_app.config
+    locale = draft.locale or row.locale or config["BABEL_DEFAULT_LOCALE"]
+    context = {"app_name": config["APP_NAME"], "reference": row.reference, **draft.context}
+    with force_locale(locale):
+        subject, body, html = (
+            render_template(f"email/{draft.template or row.kind}/{part}", **context)
+            for part in ("subject.txt", "body.txt", "body.html")
+        )
+        language = str(get_locale()).replace("_", "-")
+    headers = {
+        "Message-ID": f"<{row.message_id}@{sender_domain()}>",
+        "Content-Language": language,
+        "Auto-Submitted": "auto-generated",  # RFC 3834: no vacation replies, please
+        "X-Auto-Response-Suppress": "All",  # the same for Exchange
+    }
+    return Message(draft.to, subject.strip(), body.strip() + "\n", html, headers)

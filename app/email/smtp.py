@@ -1,0 +1,154 @@
+"""Flask-Mail with what it lacks: time-outs, verified TLS, errors as they happened, and a modern message.
+
+Flask-Mail 0.10 waits for ever, takes any certificate, hides a refusal behind the failing QUIT, and sends 8-bit lines of
+any length. The only module that talks SMTP.
+"""
+
+import smtplib
+import ssl
+from contextlib import suppress
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import formatdate, parseaddr
+from enum import Enum
+from time import monotonic
+from typing import Any, Self
+
+import flask_mail
+from flask import current_app
+
+IDLE_SECONDS = 30  # servers hang up on a silent client, some after a minute
+
+
+class Verdict(Enum):
+    RETRY = "the server or the way to it is in trouble: try later"
+    REFUSED = "this recipient or this mail is refused for good"
+    OURS = "our settings are wrong: keep the mail, try again, and say so loudly"
+    BROKEN = "a composer or a template failed"
+
+
+def judge(error: Exception) -> Verdict:
+    """Sort what went wrong with one try (RFC 5321, 4.2.1: 4yz may pass later, 5yz will not)."""
+    match error:
+        case smtplib.SMTPRecipientsRefused(recipients=refused):
+            return Verdict.REFUSED if all(code >= 500 for code, _ in refused.values()) else Verdict.RETRY
+        case smtplib.SMTPAuthenticationError() | smtplib.SMTPSenderRefused() | smtplib.SMTPHeloError():
+            return Verdict.OURS if error.smtp_code >= 500 else Verdict.RETRY
+        case ssl.SSLCertVerificationError() | smtplib.SMTPNotSupportedError():
+            return Verdict.OURS
+        case smtplib.SMTPDataError():
+            return Verdict.REFUSED if error.smtp_code >= 500 else Verdict.RETRY
+        case OSError():  # smtplib's other errors, time-outs, refused connections, names that do not resolve
+            return Verdict.RETRY
+        case _:
+            return Verdict.BROKEN
+
+
+def describe(error: Exception) -> str:
+    """One line for `last_error` and the log: the server's words, without anybody's address."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        code, text = next(iter(error.recipients.values()))
+        words = f"{code} {_decode(text)}"
+    elif isinstance(error, smtplib.SMTPResponseException):
+        words = f"{error.smtp_code} {_decode(error.smtp_error)}"
+    elif judge(error) is Verdict.BROKEN:
+        words = ""  # the text of our own exceptions may hold anything
+    else:
+        words = str(error)
+    line = " ".join(word for word in words.split() if "@" not in word)
+    return f"{type(error).__name__}: {line}"[:500].rstrip(": ")
+
+
+def _decode(text: bytes | str) -> str:
+    return text.decode(errors="replace") if isinstance(text, bytes) else text
+
+
+def sender_domain() -> str:
+    """What we call ourselves, in HELO and in Message-IDs: never this machine's name."""
+    return parseaddr(current_app.config["MAIL_DEFAULT_SENDER"])[1].rpartition("@")[2]
+
+
+class Message(flask_mail.Message):
+    """A message built by the standard library: it refuses line breaks in any header and keeps lines short."""
+
+    def __init__(self, to: str, subject: str, body: str, html: str, headers: dict[str, str]) -> None:
+        # Not super().__init__: it looks this machine's name up in the DNS, for a Message-ID we do not use.
+        self.to, self.recipients = to, [to]
+        self.subject, self.body, self.alts = subject, body, {"html": html}
+        self.sender = current_app.config["MAIL_DEFAULT_SENDER"]
+        self.reply_to = current_app.config["SUPPORT_EMAIL"] or None
+        self.extra_headers = headers
+        self.cc, self.bcc, self.mail_options, self.rcpt_options = [], [], [], []
+        self.date = None
+
+    def as_bytes(self) -> bytes:
+        mail = EmailMessage(policy=SMTP)
+        mail["From"] = self.sender
+        mail["To"] = Address(addr_spec=self.to)
+        mail["Subject"] = self.subject
+        mail["Date"] = formatdate(self.date)
+        if self.reply_to:
+            mail["Reply-To"] = self.reply_to
+        for name, value in (self.extra_headers or {}).items():
+            mail[name] = value
+        mail.set_content(self.body, cte="quoted-printable")
+        mail.add_alternative(self.html, subtype="html", cte="quoted-printable")
+        return mail.as_bytes()
+
+
+class Connection(flask_mail.Connection):
+    """A connection that opens on first use, stays open for the next message and is dropped after any error."""
+
+    def __init__(self) -> None:
+        super().__init__(current_app.extensions["mail"])
+        self.used_at = 0.0
+
+    def configure_host(self) -> smtplib.SMTP | smtplib.SMTP_SSL:
+        config = current_app.config
+        server, port = config["MAIL_SERVER"], config["MAIL_PORT"]
+        if not server:  # only development starts without one
+            server, port = current_app.extensions["mail_catcher"].address()
+        common: dict[str, Any] = {
+            "host": server,
+            "port": port,
+            "timeout": config["MAIL_TIMEOUT"],
+            "local_hostname": sender_domain(),  # the default is a DNS look-up of this machine's name
+        }
+        context = ssl.create_default_context(cafile=config["MAIL_CA_FILE"] or None)
+        host = smtplib.SMTP_SSL(**common, context=context) if config["MAIL_USE_SSL"] else smtplib.SMTP(**common)
+        try:
+            if config["MAIL_USE_TLS"]:
+                host.starttls(context=context)
+            if config["MAIL_USERNAME"]:
+                host.login(config["MAIL_USERNAME"], config["MAIL_PASSWORD"])
+        except BaseException:
+            host.close()
+            raise
+        return host
+
+    def __enter__(self) -> Self:
+        return self  # opened by the first send: an idle worker keeps no connection
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def send(self, message: flask_mail.Message, envelope_from: str | tuple[str, str] | None = None) -> None:
+        if self.host is not None and monotonic() - self.used_at > IDLE_SECONDS:
+            self.close()
+        if self.host is None and not self.mail.suppress:
+            self.host = self.configure_host()
+        try:
+            super().send(message, envelope_from)
+        except BaseException:
+            self.close()  # whatever state the dialogue is in, the next message starts afresh
+            raise
+        self.used_at = monotonic()
+
+    def close(self) -> None:
+        """Say QUIT if anybody listens. Never raises: the mail's fate is known before this."""
+        host, self.host = self.host, None
+        if host is not None:
+            with suppress(OSError):
+                host.quit()
+            host.close()
