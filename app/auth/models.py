@@ -1,0 +1,233 @@
+"""Who you are: accounts, their sessions, what happened to them, and registrations on the way."""
+
+import secrets
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Self
+
+from flask_login import UserMixin
+from itsdangerous import BadData
+from sqlalchemy import ForeignKey, Index, String, delete, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, contains_eager, mapped_column, relationship
+
+from app.auth import tokens
+from app.auth.passwords import verify_password
+from app.database import Base, BigId, UtcDateTime, db_now, utcnow
+from app.email import address_key
+from app.extensions import db
+
+
+def random_id() -> str:
+    """128 random bits in 22 URL-safe characters."""
+    return secrets.token_urlsafe(16)
+
+
+class User(UserMixin, Base):
+    """An account. It begins when a mailed link has proven the address."""
+
+    __tablename__ = "users"
+    __table_args__ = {"sqlite_autoincrement": True}  # or a deleted account's id would go to the next one
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    email: Mapped[str] = mapped_column(String(254))
+    email_key: Mapped[str] = mapped_column(String(254), unique=True)
+    name: Mapped[str] = mapped_column(String(64))
+    password_hash: Mapped[str | None] = mapped_column(String(255))
+    security_stamp: Mapped[str] = mapped_column(String(22), unique=True, default=random_id)
+    locale: Mapped[str | None] = mapped_column(String(20))
+    time_zone: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+    password_changed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    session_token = ""  # of the request's own session; Flask-Login keeps it in the cookie
+
+    def get_id(self) -> str:
+        """What Flask-Login puts into the cookie: the session's secret, so that sign-out ends copies of it too."""
+        return self.session_token
+
+    @classmethod
+    def create(cls, email: str, name: str, password_hash: str) -> Self | None:
+        """Add an account to the transaction; None, with the transaction rolled back, if the address is taken."""
+        user = cls(
+            email=email,
+            email_key=address_key(email),
+            name=name,
+            password_hash=password_hash,
+            password_changed_at=utcnow(),
+        )
+        db.session.add(user)
+        try:
+            db.session.flush()
+        except IntegrityError:
+            db.session.rollback()
+            return None
+        return user
+
+    @classmethod
+    def by_email(cls, address: str) -> Self | None:
+        return db.session.scalar(select(cls).where(cls.email_key == address_key(address)))
+
+    @classmethod
+    def by_stamp(cls, stamp: str) -> Self | None:
+        """The account that a link with this stamp opens, if it is still to be opened."""
+        return db.session.scalar(select(cls).where(cls.security_stamp == stamp, cls.disabled_at.is_(None)))
+
+    @classmethod
+    def authenticate(cls, address: str, password: str) -> Self | None:
+        """The account these two open, or None. The time taken does not tell whether the account exists."""
+        user = cls.by_email(address)
+        db.session.commit()  # the hash takes 20 ms and more: no lock and no connection is held meanwhile
+        matches = verify_password(password, user.password_hash if user else None)
+        return user if user and matches and user.disabled_at is None else None
+
+    def get_reset_password_token(self, expires_in: int | None = None) -> str:
+        """A token for a reset link that lives `expires_in` seconds, by default RESET_LINK_MAX_AGE."""
+        return tokens.issue("reset_password", self.security_stamp, expires_in)
+
+    @classmethod
+    def verify_reset_password_token(cls, token: str) -> Self | None:
+        """The account a reset token opens, or None if it is forged, expired or used."""
+        try:
+            return cls.by_stamp(tokens.redeem("reset_password", token))
+        except BadData:
+            return None
+
+    def change_password(self, password_hash: str) -> bool:
+        """Set the password and a new stamp, which kills every open link and session of the account.
+
+        Compare-and-swap: False when the stamp has changed since this object was read. Of any number of parallel posts
+        with one link exactly one wins.
+        """
+        won = db.session.scalar(
+            update(User)
+            .where(User.id == self.id, User.security_stamp == self.security_stamp, User.disabled_at.is_(None))
+            .values(password_hash=password_hash, security_stamp=random_id(), password_changed_at=db_now())
+            .returning(User.id)
+        )
+        if won:
+            db.session.execute(delete(UserSession).where(UserSession.user_id == self.id))
+        return won is not None
+
+    def record(self, kind: str, client: dict[str, str]) -> "SecurityEvent":
+        """Note down a security event; `client` is who did it."""
+        event = SecurityEvent(user_id=self.id, kind=kind, **client)
+        db.session.add(event)
+        return event
+
+
+class UserSession(Base):
+    """One browser signed in. Alive while its stamp is the account's; the cookie's secret is kept as a digest only."""
+
+    __tablename__ = "user_sessions"
+
+    # Idle and absolute life, on the server's clock. Longer for browsers that asked to be remembered.
+    LIVES = {
+        False: (timedelta(hours=24), timedelta(days=14)),
+        True: (timedelta(days=14), timedelta(days=30)),
+    }
+    TOUCH_EVERY = timedelta(minutes=1)
+
+    id: Mapped[str] = mapped_column(String(22), primary_key=True, default=random_id)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    token_digest: Mapped[str] = mapped_column(String(64), unique=True)
+    security_stamp: Mapped[str] = mapped_column(String(22))
+    remember: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+    last_used_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+    device: Mapped[str] = mapped_column(String(100))
+    network: Mapped[str] = mapped_column(String(50))
+
+    user: Mapped[User] = relationship()
+
+    @classmethod
+    def start(cls, user: User, client: dict[str, str], *, remember: bool) -> str:
+        """Add a session to the transaction; return its secret, 256 bits that only the cookie will know."""
+        token = secrets.token_urlsafe(32)
+        stamp = user.security_stamp
+        db.session.add(
+            cls(user_id=user.id, token_digest=cls.digest(token), security_stamp=stamp, remember=remember, **client)
+        )
+        return token
+
+    @classmethod
+    def find(cls, token: str) -> Self | None:
+        """The live session of this secret, with its user."""
+        session = db.session.scalar(
+            select(cls)
+            .join(cls.user)
+            .options(contains_eager(cls.user))
+            .where(
+                cls.token_digest == cls.digest(token),
+                cls.security_stamp == User.security_stamp,
+                User.disabled_at.is_(None),
+            )
+        )
+        return session if session and session.is_alive() else None
+
+    @classmethod
+    def end(cls, token: str) -> None:
+        db.session.execute(delete(cls).where(cls.token_digest == cls.digest(token)))
+
+    @staticmethod
+    def digest(token: str) -> str:
+        """Plain SHA-256 is enough for 256 random bits (OWASP ASVS 5.0, 6.5.2)."""
+        return sha256(token.encode()).hexdigest()
+
+    def is_alive(self) -> bool:
+        idle, absolute = self.LIVES[self.remember]
+        now = utcnow()
+        return now < self.last_used_at + idle and now < self.created_at + absolute
+
+    def touch(self) -> bool:
+        """Note the use, once a minute at most; True when there is something to commit."""
+        if utcnow() < self.last_used_at + self.TOUCH_EVERY:
+            return False
+        self.last_used_at = utcnow()
+        return True
+
+
+class SecurityEvent(Base):
+    """Something the owner of an account would want to know about."""
+
+    __tablename__ = "security_events"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(String(40))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+    device: Mapped[str] = mapped_column(String(100), default="")
+    network: Mapped[str] = mapped_column(String(50), default="")
+
+
+Index("ix_security_events_user_id_created_at", SecurityEvent.user_id, SecurityEvent.created_at)
+
+
+class Registration(Base):
+    """An address that asked for an account and has yet to prove itself."""
+
+    __tablename__ = "registrations"
+
+    nonce: Mapped[str] = mapped_column(String(26), primary_key=True)
+    email: Mapped[str] = mapped_column(String(254))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    @classmethod
+    def unused(cls, nonce: str) -> Self | None:
+        """The registration a link opens: not used, and its address not taken meanwhile."""
+        registration = db.session.get(cls, nonce)
+        if registration is None or registration.used_at or User.by_email(registration.email):
+            return None
+        return registration
+
+    def create_account(self, name: str, password_hash: str) -> User | None:
+        """Use the link up and create the account, or None when another post was faster: of any number one wins."""
+        first = db.session.scalar(
+            update(Registration)
+            .where(Registration.nonce == self.nonce, Registration.used_at.is_(None))
+            .values(used_at=db_now())
+            .returning(Registration.nonce)
+        )
+        return User.create(self.email, name, password_hash) if first else None

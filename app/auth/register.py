@@ -1,0 +1,59 @@
+"""Creating an account: the address is proven first, the password chosen after.
+
+So nobody can lie in wait in an account that was registered with a stranger's address ("pre-hijacking").
+"""
+
+from flask import flash, redirect, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+
+from app.auth import bp, links
+from app.auth.forms import AddressForm, FinishRegistrationForm, form_page
+from app.auth.models import Registration
+from app.auth.passwords import hash_password
+from app.auth.recover import promise
+from app.auth.sign_in import end_session
+from app.extensions import db
+from app.security import client
+
+
+@bp.route("/register", methods=["GET", "POST"])
+def register() -> ResponseReturnValue:
+    """Promise a mail; what it says depends on whether there is an account, and only its reader learns that."""
+    form = AddressForm()
+    if not form.validate_on_submit():
+        return form_page("auth/register.html", form)
+    return promise("register", form.email.data or "")
+
+
+@bp.route("/register/<token>")
+def open_registration(token: str) -> ResponseReturnValue:
+    link = links.opened("register", token)
+    awaited(link)
+    return link.park("auth.finish_registration")
+
+
+@bp.route("/register/finish", methods=["GET", "POST"])
+def finish_registration() -> ResponseReturnValue:
+    link = links.parked("register")
+    registration = awaited(link)
+    form = FinishRegistrationForm(link)
+    if not form.validate_on_submit():
+        return form_page("auth/finish_registration.html", form, email=registration.email)
+    db.session.commit()  # hashing takes 20 ms and more: no lock is held meanwhile
+    user = registration.create_account(form.name.data or "", hash_password(form.password.data or ""))
+    if user is None:
+        raise links.LinkUsed(link.purpose)
+    user.record("registered", client())
+    end_session()
+    db.session.commit()
+    flash(_("Your account is ready. Sign in with your new password."))
+    return redirect(url_for("auth.login"), 303)
+
+
+def awaited(link: links.Link) -> Registration:
+    """The registration a link finishes. Raises LinkUsed."""
+    registration = Registration.unused(link.payload)
+    if registration is None:
+        raise links.LinkUsed(link.purpose)
+    return registration
