@@ -1,0 +1,67 @@
+"""Error pages, in the product's own design."""
+
+import logging
+
+from flask import Flask, Response, make_response, render_template
+from flask_babel import gettext as _
+from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from werkzeug.exceptions import HTTPException
+
+from app.extensions import db
+
+logger = logging.getLogger(__name__)
+
+
+def init_app(app: Flask) -> None:
+    app.register_error_handler(HTTPException, show_error)
+    app.register_error_handler(CSRFError, show_expired_form)
+    app.register_error_handler(500, show_failure)
+    app.register_error_handler(OperationalError, show_outage)
+    app.register_error_handler(InterfaceError, show_outage)
+
+
+def show_error(error: HTTPException) -> Response:
+    titles = {
+        404: _("Page not found"),
+        413: _("That was too much"),
+    }
+    texts = {
+        404: _("The address may be mistyped, or the page may have moved."),
+        405: _("This page cannot be used that way."),
+        413: _("What was sent is larger than this site takes."),
+    }
+    code = error.code or 500
+    title = titles.get(code) or _("That did not work")
+    text = texts.get(code) or _("What was sent is not what this page expects. Go back and try again.")
+    response = error.get_response()  # keeps what belongs to the code, as Allow and Retry-After
+    response.data = render_template("errors/error.html", code=code, title=title, text=text)
+    response.content_type = "text/html; charset=utf-8"
+    return response  # type: ignore[return-value]
+
+
+def show_expired_form(error: CSRFError) -> Response:
+    title, text = (
+        _("Please send it again"),
+        _("This page was open for too long, or in a browser that keeps no cookies."),
+    )
+    return make_response(render_template("errors/error.html", code=400, title=title, text=text), 400)
+
+
+def show_outage(error: Exception) -> Response:
+    """The database is away. Nothing was done; say so without touching it."""
+    logger.error("the database is away: %s", type(error.__cause__ or error).__name__)
+    return _bare_page(503)
+
+
+def show_failure(error: Exception) -> Response:
+    return _bare_page(500)
+
+
+def _bare_page(code: int) -> Response:
+    """A page that needs neither session nor database: one of them may be what failed."""
+    db.session.rollback()
+    response = make_response(render_template("errors/failure.html", code=code), code)
+    if code == 503:
+        response.headers["Retry-After"] = "5"
+    return response

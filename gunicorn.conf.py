@@ -1,0 +1,43 @@
+"""gunicorn reads this file by itself: `gunicorn wsgi:app`."""
+
+import sys
+from typing import Any
+
+from config import ConfigError, load
+
+worker_class = "gthread"
+threads = 4
+graceful_timeout = 30
+control_socket_disable = True  # else every gunicorn of this user shares one socket in the home directory
+accesslog = None  # its lines hold whole paths, and those of mailed links are secret
+
+
+def on_starting(server: Any) -> None:
+    """Refuse once, before any worker is started."""
+    try:
+        load()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_status)
+
+
+def when_ready(server: Any) -> None:
+    settings = load()
+    if settings["DEV_MAILBOX"]:
+        print(f"\n  Rekey    {settings['BASE_URL']}\n  Mailbox  {settings['BASE_URL']}/dev/mailbox\n", flush=True)
+
+
+def post_worker_init(worker: Any) -> None:
+    """Start the delivery thread after the fork, traffic or not."""
+    from app.email import start_in_server
+
+    with worker.wsgi.app_context():
+        start_in_server()
+
+
+def worker_exit(server: Any, worker: Any) -> None:
+    if worker.wsgi is not None:
+        from app.email import stop_in_server
+
+        with worker.wsgi.app_context():
+            stop_in_server()
