@@ -18,7 +18,7 @@ def create_app(config: str | type[settings.Config] | None = None) -> Flask:
 
     db.init_app(app)
     database.init_app(app, db)
-    migrate.init_app(app, db, render_as_batch=True)
+    migrate.init_app(app, db, directory=str(settings.ROOT / "migrations"), render_as_batch=True)
     login_manager.init_app(app)
     csrf.init_app(app)
     mail.init_app(app)

@@ -15,10 +15,13 @@ def parse_address(text: str) -> str:
             text.strip(),
             check_deliverability=False,
             allow_smtputf8=False,
+            strict=True,
             test_environment=current_app.debug or current_app.testing,
         )
     except EmailNotValidError as error:
         raise ValueError(str(error)) from error
+    if "=?" in valid.local_part:  # some mail programs decode it, and see another address (RFC 2047)
+        raise ValueError("The part before the @-sign looks like an encoded word.")
     return str(valid.ascii_email)
 
 

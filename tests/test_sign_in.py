@@ -1,0 +1,195 @@
+"""Signing in and out, and the sessions behind it."""
+
+import base64
+
+import pytest
+from sqlalchemy import func, select, update
+
+from app.auth.models import User, UserSession
+from app.extensions import db
+from tests.browser import Browser
+from tests.conftest import PASSWORD
+
+
+def session_cookie(browser):
+    return browser.client.get_cookie("session").value
+
+
+def test_a_person_signs_in_and_out(browser, alice):
+    assert browser.sign_in(alice, PASSWORD).location == "/"
+    assert "Hello Alice" in browser.page.text
+    browser.sign_out()
+    assert "You are signed out." in browser.page.text
+    assert not browser.is_signed_in
+
+
+def test_the_case_of_the_address_does_not_matter(browser, alice):
+    assert browser.sign_in("ALICE@Example.COM", PASSWORD).status_code == 303
+
+
+def test_the_two_ways_to_be_wrong_look_the_same(app, alice):
+    def attempt(email, password):
+        browser = Browser(app.test_client())
+        answer = browser.sign_in(email, password)
+        page = browser.page.text.replace(email, "ADDRESS").replace(browser.form.fields["csrf_token"], "TOKEN")
+        return answer.status_code, sorted(answer.headers.keys()), page
+
+    wrong_password = attempt(alice, "not her password at all")
+    assert wrong_password == attempt("nobody@example.com", PASSWORD)
+    assert wrong_password[0] == 422
+    assert "do not match an account" in wrong_password[2]
+
+
+def test_a_failed_sign_in_keeps_the_address_and_drops_the_password(browser, alice):
+    browser.sign_in(alice, "not her password at all")
+    assert browser.form.fields["email"] == alice
+    assert browser.form.fields["password"] == ""
+
+
+def test_a_disabled_account_cannot_sign_in_and_its_sessions_stop(app, browser, other_browser, alice):
+    browser.sign_in(alice, PASSWORD)
+    with app.app_context():
+        db.session.execute(update(User).values(disabled_at=func.current_timestamp()))
+        db.session.commit()
+    assert not browser.is_signed_in
+    assert other_browser.sign_in(alice, PASSWORD).status_code == 422
+
+
+def test_a_copied_cookie_is_dead_after_sign_out(browser, other_browser, alice):
+    browser.sign_in(alice, PASSWORD)
+    stolen = session_cookie(browser)
+    other_browser.client.set_cookie("session", stolen)
+    assert other_browser.is_signed_in
+    browser.sign_out()
+    other_browser.client.set_cookie("session", stolen)
+    assert not other_browser.is_signed_in
+
+
+def test_signing_in_over_a_session_ends_it(browser, other_browser, alice, bob):
+    browser.sign_in(alice, PASSWORD)
+    other_browser.client.set_cookie("session", session_cookie(browser))
+    assert other_browser.is_signed_in
+
+    browser.get("/auth/reset_password_request")  # a page with a form, for this session's CSRF token
+    token = browser.form.fields["csrf_token"]
+    answer = browser.client.post("/auth/login", data={"csrf_token": token, "email": bob, "password": PASSWORD})
+    assert answer.status_code == 303
+    assert "Hello Bob" in browser.get("/").text
+    assert not other_browser.is_signed_in
+
+
+def test_signing_in_replaces_the_cookie_and_its_csrf_token(browser, alice):
+    browser.get("/auth/login")
+    before = session_cookie(browser)
+    browser.submit(email=alice, password=PASSWORD)
+    after = session_cookie(browser)
+    assert before != after
+    assert before.split(".")[0] not in after
+
+
+def test_the_table_holds_a_digest_and_not_the_secret(app, browser, alice):
+    browser.sign_in(alice, PASSWORD)
+    payload = session_cookie(browser).split(".")[0]
+    cookie = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)).decode("utf-8", "replace")
+    with app.app_context():
+        row = db.session.scalars(select(UserSession)).one()
+        assert len(row.token_digest) == 64
+        assert row.token_digest not in cookie
+        assert row.id not in cookie
+
+
+@pytest.mark.parametrize(
+    ("remember", "hours", "alive"),
+    [
+        ({}, 23.9, True),
+        ({}, 24, False),
+        ({"remember": "y"}, 14 * 24 - 0.1, True),
+        ({"remember": "y"}, 14 * 24, False),
+    ],
+)
+def test_an_idle_session_ends_on_the_servers_clock(clock, browser, alice, remember, hours, alive):
+    browser.sign_in(alice, PASSWORD, **remember)
+    stolen = session_cookie(browser)
+    clock.shift(hours * 3600)
+    browser.client.set_cookie("session", stolen)  # a thief's client does not heed Max-Age
+    assert browser.is_signed_in is alive
+
+
+@pytest.mark.parametrize(("remember", "days"), [({}, 14), ({"remember": "y"}, 30)])
+def test_a_busy_session_ends_too(clock, browser, alice, remember, days):
+    browser.sign_in(alice, PASSWORD, **remember)
+    for _ in range(days * 2 - 1):
+        clock.shift(12 * 3600)
+        assert browser.is_signed_in
+    clock.shift(12 * 3600)
+    assert not browser.is_signed_in
+
+
+def test_use_is_written_once_a_minute_at_most(clock, app, browser, alice):
+    def last_used():
+        with app.app_context():
+            return db.session.scalar(select(UserSession.last_used_at))
+
+    browser.sign_in(alice, PASSWORD)
+    at_first = last_used()
+    clock.shift(59)
+    browser.get("/")
+    assert last_used() == at_first
+    clock.shift(1)
+    browser.get("/")
+    assert (last_used() - at_first).total_seconds() == 60
+
+
+def test_without_remember_the_cookie_ends_with_the_browser(browser, alice):
+    browser.sign_in(alice, PASSWORD)
+    assert browser.client.get_cookie("session").max_age is None
+    assert browser.client.get_cookie("session").expires is None
+
+
+def test_with_remember_the_cookie_stays(browser, alice):
+    browser.sign_in(alice, PASSWORD, remember="y")
+    assert browser.client.get_cookie("session").expires is not None
+
+
+def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(browser, alice):
+    cookie = browser.fill("/auth/login", email=alice, password=PASSWORD).headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    assert "Path=/" in cookie
+
+
+def test_the_page_asked_for_follows_the_sign_in(browser, alice):
+    browser.get("/auth/login?next=/auth/check_your_inbox%3Fa%3D1")
+    assert browser.submit(email=alice, password=PASSWORD).location == "/auth/check_your_inbox?a=1"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "//evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "/\t/evil.example",
+        "\x19//evil.example",
+        "https:evil.example",
+        "https://evil.example",
+        "http:///evil.example",
+        "javascript:alert(1)",
+        "evil.example",
+        "/ /evil.example",
+        "/x\r\nSet-Cookie: a=b",
+        "///evil.example",
+    ],
+)
+def test_no_next_leads_to_another_site(browser, alice, target):
+    browser.page = browser.client.get("/auth/login", query_string={"next": target})
+    assert browser.submit(email=alice, password=PASSWORD).location == "/"
+
+
+def test_somebody_signed_in_is_led_past_the_sign_in_page(browser, alice):
+    browser.sign_in(alice, PASSWORD)
+    assert browser.client.get("/auth/login").location == "/"
+
+
+def test_signing_out_takes_a_post(client):
+    assert client.get("/auth/logout").status_code == 405
