@@ -29,6 +29,7 @@ LEASE_SECONDS = 60
 FIRST_RETRY_SECONDS = 5
 LAST_RETRY_SECONDS = 300
 BROKEN_AFTER_TRIES = 5  # of a composer or template: no later try will mend it
+DATABASE_AWAY = (OperationalError, InterfaceError)
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,9 @@ def claim() -> OutboxMessage | None:
         .limit(1)
     )
     # A glance first: on SQLite the claim takes the write lock, and an idle worker must not.
-    idle = db.session.connection(execution_options={"sqlite_begin": "DEFERRED"}).scalar(due) is None
-    db.session.rollback()
-    if idle:
-        return None
+    with db.engine.connect().execution_options(sqlite_begin="DEFERRED") as reader:
+        if reader.scalar(due) is None:
+            return None
     claimed = due.with_for_update(skip_locked=True).cte("due")  # SQLite, which has one writer, drops the clause
     row = db.session.scalar(
         update(OutboxMessage)
@@ -111,11 +111,14 @@ def claim() -> OutboxMessage | None:
 
 
 def deliver(row: OutboxMessage, connection: smtp.Connection) -> None:
-    """One try: compose, render, send, mark. A mail that cannot leave is kept for a later try or given up, visibly."""
+    """One try: compose, render, send, mark. A mail that cannot leave is kept for a later try or given up, visibly.
+
+    Raises what says that the database is away: nothing can be marked then, and the lease brings the row back.
+    """
     try:
         outcome = _send(row, connection)
-    except (OperationalError, InterfaceError):
-        raise  # the database is away: nothing can be marked, the lease brings the row back
+    except DATABASE_AWAY:
+        raise
     except Exception as error:
         db.session.rollback()
         _postpone_or_give_up(row, error)
@@ -128,14 +131,34 @@ def _send(row: OutboxMessage, connection: smtp.Connection) -> str:
     claimed_at = row.due_at - timedelta(seconds=LEASE_SECONDS)  # by the database's clock
     if row.expires_at <= claimed_at:
         return "expired"
-    _, composer = _composers[row.kind]
-    draft = composer(row)
+    draft = _compose(row)
     if draft is None:
         return "nobody"
     db.session.commit()  # a link must be good before its mail arrives, and no lock is held while SMTP talks
-    connection.send(render(row, draft))
+    connection.send(_render(row, draft))
     db.session.add_all(draft.once_sent)
     return "sent"
+
+
+class BrokenMailError(Exception):
+    """A composer or a template failed. Wrapped, because Jinja's TemplateNotFound is an OSError, like bad networks."""
+
+
+def _compose(row: OutboxMessage) -> Draft | None:
+    try:
+        _, composer = _composers[row.kind]
+        return composer(row)
+    except DATABASE_AWAY:
+        raise
+    except Exception as error:
+        raise BrokenMailError from error
+
+
+def _render(row: OutboxMessage, draft: Draft) -> smtp.Message:
+    try:
+        return render(row, draft)
+    except Exception as error:
+        raise BrokenMailError from error
 
 
 def _finish(row: OutboxMessage, outcome: str) -> None:
@@ -147,9 +170,10 @@ def _postpone_or_give_up(row: OutboxMessage, error: Exception) -> None:
     verdict = smtp.judge(error)
     row.last_error = smtp.describe(error)
     level = logging.WARNING if verdict is smtp.Verdict.RETRY else logging.ERROR
-    logger.log(level, "mail %s %s: try %d: %s", row.reference, row.kind, row.attempts, row.last_error)
-    broken = verdict is smtp.Verdict.BROKEN and row.attempts >= BROKEN_AFTER_TRIES
-    if verdict is smtp.Verdict.REFUSED or broken:
+    broken = verdict is smtp.Verdict.BROKEN
+    words = (row.reference, row.kind, row.attempts, row.last_error)
+    logger.log(level, "mail %s %s: try %d: %s", *words, exc_info=error if broken else None)
+    if verdict is smtp.Verdict.REFUSED or (broken and row.attempts >= BROKEN_AFTER_TRIES):
         _finish(row, "failed")
     else:
         row.due_at = db_now(_pause(row.attempts))

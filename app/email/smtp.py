@@ -7,10 +7,11 @@ any length. The only module that talks SMTP.
 import smtplib
 import ssl
 from contextlib import suppress
+from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import formatdate, parseaddr
+from email.utils import parseaddr
 from enum import Enum
 from time import monotonic
 from typing import Any, Self
@@ -87,13 +88,13 @@ class Message(flask_mail.Message):
         mail["From"] = self.sender
         mail["To"] = Address(addr_spec=self.to)
         mail["Subject"] = self.subject
-        mail["Date"] = formatdate(self.date)
+        mail["Date"] = datetime.now(UTC)
         if self.reply_to:
             mail["Reply-To"] = self.reply_to
-        for name, value in (self.extra_headers or {}).items():
-            mail[name] = value
         mail.set_content(self.body, cte="quoted-printable")
         mail.add_alternative(self.html, subtype="html", cte="quoted-printable")
+        for name, value in (self.extra_headers or {}).items():
+            mail[name] = value  # after the parts: they take every Content- header there is for their own
         return mail.as_bytes()
 
 

@@ -1,0 +1,112 @@
+"""What the mails look like to the programs and people that read them."""
+
+import re
+from email import message_from_bytes, policy
+
+import pytest
+
+from tests.conftest import NEW_PASSWORD, link_in
+
+
+@pytest.fixture
+def messages(browser, postman, alice):
+    """One mail of each kind, by the name of its templates."""
+
+    def one():
+        [message] = postman.deliver()
+        return message
+
+    browser.register("carol@example.com")
+    found = {"register": one()}
+    browser.register(alice)
+    found["already_registered"] = one()
+    browser.ask_for_reset(alice)
+    found["reset_password"] = one()
+    browser.reset(link_in(found["reset_password"]), NEW_PASSWORD)
+    found["password_changed"] = one()
+    return found
+
+
+@pytest.fixture
+def parsed(messages):
+    return {kind: message_from_bytes(message.as_bytes(), policy=policy.default) for kind, message in messages.items()}
+
+
+def test_there_is_a_mail_for_every_folder_of_templates(messages, root):
+    assert set(messages) == {path.name for path in (root / "app/templates/email").iterdir() if path.is_dir()}
+
+
+def test_headers_are_ours_and_whole(parsed):
+    for message in parsed.values():
+        assert message["From"] == "Rekey <no-reply@rekey.example>"
+        assert re.fullmatch(r"<[a-z2-7]{26}@rekey\.example>", message["Message-ID"])
+        assert message["Date"].datetime.utcoffset().total_seconds() == 0
+        assert message["Auto-Submitted"] == "auto-generated"
+        assert message["X-Auto-Response-Suppress"] == "All"
+        assert message["Content-Language"] == "en"
+        assert len(message["Subject"]) <= 60
+        assert len(message.get_all("To")) == 1
+
+
+def test_text_and_html_carry_the_same_links(parsed):
+    for message in parsed.values():
+        text = message.get_body(["plain"]).get_content()
+        html = message.get_body(["html"]).get_content()
+        links = set(re.findall(r"http://localhost/\S+", text))
+        assert links
+        assert links == set(re.findall(r'href="(http[^"]+)"', html))
+
+
+def test_lines_are_short_and_seven_bit(messages):
+    for message in messages.values():
+        raw = message.as_bytes()
+        assert raw.isascii()
+        assert max(len(line) for line in raw.split(b"\r\n")) <= 78
+
+
+def test_text_parts_fit_a_narrow_window(parsed):
+    for kind, message in parsed.items():
+        for line in message.get_body(["plain"]).get_content().splitlines():
+            assert len(line) <= 78 or line.startswith("http"), (kind, line)
+
+
+def test_nothing_is_loaded_from_elsewhere(parsed):
+    for message in parsed.values():
+        html = message.get_body(["html"]).get_content()
+        assert not re.search(r"<img|<link|<script|url\(|@import", html)
+        assert len(html) < 30_000
+
+
+def test_the_reset_mail_says_what_a_person_needs(messages):
+    for text in (messages["reset_password"].body, messages["reset_password"].html):
+        assert "Hello Alice," in text
+        assert "It works once, for 1 hour after this mail was sent." in text
+        assert "If you did not ask for this, ignore this mail: nothing has changed." in text
+        assert "From: Firefox (Linux), network 127.0.0.1" in text
+        assert re.search(r"Asked: \w+ \d+, \d{4}, \d\d:\d\d UTC", text)
+
+
+def test_page_and_mail_share_a_reference(browser, postman, alice):
+    browser.ask_for_reset(alice)
+    reference = re.search(r'class="reference">([^<]+)<', browser.page.text).group(1)
+    [message] = postman.deliver()
+    assert re.fullmatch(r"[A-Z2-7]{4}-[A-Z2-7]{4}", reference)
+    assert f"Reference {reference}" in message.body
+    assert f"Reference {reference}" in message.html
+
+
+def test_a_hostile_name_stays_text(browser, postman, add_user):
+    add_user("eve@example.com", name='<b>"Eve"</b> & {{ 7 * 7 }}')
+    browser.ask_for_reset("eve@example.com")
+    [message] = postman.deliver()
+    assert "&lt;b&gt;&#34;Eve&#34;&lt;/b&gt; &amp; {{ 7 * 7 }}" in message.html
+    assert "<b>" not in message.html
+
+
+def test_a_name_outside_ascii_arrives_whole(browser, postman, add_user):
+    add_user("li@example.com", name="李雷 é")
+    browser.ask_for_reset("li@example.com")
+    [message] = postman.deliver()
+    parsed = message_from_bytes(message.as_bytes(), policy=policy.default)
+    assert "Hello 李雷 é," in parsed.get_body(["plain"]).get_content()
+    assert "Hello 李雷 é," in parsed.get_body(["html"]).get_content()

@@ -1,0 +1,279 @@
+"""The outbox: promised mail leaves, or is visibly given up."""
+
+import smtplib
+from threading import Event, Thread
+
+import pytest
+from sqlalchemy import func, select, update
+
+from app.database import db_now
+from app.email import LINK, NOTICE, Draft, OutboxMessage, composes, enqueue, outbox, worker
+from app.email.outbox import LEASE_SECONDS, claim, deliver
+from app.email.smtp import Connection
+from app.extensions import db, mail
+
+ADDRESS = "alice@example.com"
+FACTS = {"name": "Alice", "sign_in_link": "http://localhost/a", "reset_link": "http://localhost/b"}
+
+
+@pytest.fixture(autouse=True)
+def kinds(monkeypatch):
+    """Kinds of mail for these tests only."""
+    monkeypatch.setattr(outbox, "_composers", dict(outbox._composers))
+    composes("hello", LINK)(lambda row: Draft(row.args["to"], FACTS, template="already_registered"))
+    composes("notice", NOTICE)(lambda row: Draft(row.args["to"], FACTS, template="already_registered"))
+    composes("untemplated", LINK)(lambda row: Draft(row.args["to"], FACTS))
+    composes("broken", LINK)(lambda row: row.args["no such thing"])
+
+
+@pytest.fixture
+def context(app):
+    with app.app_context() as context:
+        yield context
+
+
+@pytest.fixture
+def promise(context):
+    def promise(kind="hello", **kwargs):
+        row = enqueue(kind, {"to": ADDRESS}, address=ADDRESS, locale="en", **kwargs)
+        db.session.commit()
+        return row.id
+
+    return promise
+
+
+class Refusing(Connection):
+    """A connection whose server answers every mail with this error."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def send(self, message, envelope_from=None):
+        raise self.error
+
+
+def seconds_until_due(row_id):
+    db.session.expire_all()
+    row = db.session.get(OutboxMessage, row_id)
+    now = db.session.scalar(select(db_now()))
+    return (row.due_at - now).total_seconds()
+
+
+def reread(row_id):
+    db.session.expire_all()
+    return db.session.get(OutboxMessage, row_id)
+
+
+def make_due():
+    db.session.execute(update(OutboxMessage).values(due_at=db_now()))
+    db.session.commit()
+
+
+def try_all(error):
+    make_due()
+    while row := claim():
+        deliver(row, Refusing(error))
+
+
+def test_a_mail_is_promised_only_if_the_transaction_commits(context):
+    enqueue("hello", {"to": ADDRESS}, address=ADDRESS, locale="en")
+    db.session.rollback()
+    assert claim() is None
+
+
+def test_a_delivered_row_is_marked_and_its_arguments_are_wiped(promise):
+    row_id = promise()
+    with mail.record_messages() as messages:
+        deliver(claim(), Connection())
+    row = reread(row_id)
+    assert len(messages) == 1
+    assert (row.outcome, row.args, row.attempts) == ("sent", {}, 1)
+    assert row.done_at is not None
+    assert claim() is None
+
+
+def test_a_claimed_row_is_nobody_elses_until_its_lease_ends(promise):
+    row_id = promise()
+    assert claim().id == row_id
+    assert claim() is None
+    assert LEASE_SECONDS - 5 < seconds_until_due(row_id) <= LEASE_SECONDS
+    make_due()  # the worker died, and a minute has passed
+    assert claim().id == row_id
+    assert reread(row_id).attempts == 2
+
+
+def test_of_many_workers_each_row_is_claimed_by_one(app, promise):
+    ids = {promise() for _ in range(40)}
+    claimed = []
+
+    def take_all():
+        with app.app_context():
+            while row := claim():
+                claimed.append(row.id)
+
+    threads = [Thread(target=take_all) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(claimed) == sorted(ids)
+
+
+def test_a_link_overtakes_a_backlog_of_notices(promise):
+    for _ in range(5):
+        promise("notice")
+    link = promise("hello")
+    assert claim().id == link
+
+
+def test_among_equals_the_oldest_goes_first(promise):
+    ids = [promise() for _ in range(3)]
+    assert [claim().id for _ in ids] == ids
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionRefusedError(111, "refused"),
+        TimeoutError("timed out"),
+        smtplib.SMTPServerDisconnected("gone"),
+        smtplib.SMTPRecipientsRefused({ADDRESS: (450, b"greylisted")}),
+        smtplib.SMTPAuthenticationError(535, b"bad login"),
+        smtplib.SMTPSenderRefused(550, b"not you", "us@example.com"),
+    ],
+)
+def test_a_mail_that_cannot_leave_now_is_kept(promise, error):
+    row_id = promise()
+    try_all(error)
+    row = reread(row_id)
+    assert row.done_at is None
+    assert type(error).__name__ in row.last_error
+    assert ADDRESS not in row.last_error
+    assert 3.9 < seconds_until_due(row_id) <= 6
+
+
+def test_pauses_double_up_to_five_minutes(promise):
+    row_id = promise()
+    pauses = []
+    for _ in range(9):
+        try_all(TimeoutError())
+        pauses.append(seconds_until_due(row_id))
+    expected = [5, 10, 20, 40, 80, 160, 300, 300, 300]
+    assert all(0.75 * wanted < pause < 1.25 * wanted for pause, wanted in zip(pauses, expected, strict=True))
+
+
+def test_a_recipient_refused_for_good_is_given_up_at_once(promise):
+    row_id = promise()
+    try_all(smtplib.SMTPRecipientsRefused({ADDRESS: (550, b"5.1.1 <alice@example.com>: no such user")}))
+    row = reread(row_id)
+    assert (row.outcome, row.args) == ("failed", {})
+    assert row.last_error == "SMTPRecipientsRefused: 550 5.1.1 no such user"
+
+
+@pytest.mark.parametrize("kind", ["untemplated", "broken"])
+def test_a_broken_mail_fails_alone_after_five_tries(promise, kind):
+    broken, good = promise(kind), promise("hello")
+    for _ in range(5):
+        make_due()
+        while row := claim():
+            deliver(row, Connection())
+    assert reread(broken).outcome == "failed"
+    assert reread(broken).attempts == 5
+    assert reread(good).outcome == "sent"
+
+
+def test_a_mail_that_outlived_its_use_is_not_sent(promise):
+    row_id = promise()
+    db.session.execute(update(OutboxMessage).values(expires_at=db_now()))
+    db.session.commit()
+    with mail.record_messages() as messages:
+        deliver(claim(), Connection())
+    assert reread(row_id).outcome == "expired"
+    assert messages == []
+
+
+def test_a_link_is_worth_six_hours_and_a_notice_three_days(promise):
+    for kind, hours in (("hello", 6), ("notice", 72)):
+        row = reread(promise(kind))
+        assert (row.expires_at - row.created_at).total_seconds() == pytest.approx(hours * 3600, abs=1)
+
+
+def test_every_try_carries_the_same_message_id(promise):
+    promise()
+    with mail.record_messages() as messages:
+        for _ in range(2):
+            make_due()
+            row = claim()
+            deliver(row, Connection())
+            db.session.execute(update(OutboxMessage).values(done_at=None, args={"to": ADDRESS}))
+            db.session.commit()
+    first, second = (message.extra_headers["Message-ID"] for message in messages)
+    assert first == second
+    assert first.endswith("@rekey.example>")
+
+
+def test_an_idle_worker_is_at_work_within_half_a_second_and_stops_when_told(app, promise):
+    stop, sent = Event(), Event()
+    with mail.record_messages():
+        thread = Thread(target=worker.work, args=(app, stop))
+        thread.start()
+        stop.wait(0.4)
+        row_id = promise()
+        for _ in range(20):
+            if reread(row_id).outcome == "sent":
+                sent.set()
+                break
+            db.session.rollback()
+            stop.wait(0.05)
+        stop.set()
+        thread.join(5)
+    assert sent.is_set()
+    assert not thread.is_alive()
+
+
+def test_the_worker_outlives_trouble_with_the_database(app, promise, monkeypatch, caplog):
+    troubled = Event()
+
+    def trouble(connection):
+        troubled.set()
+        raise RuntimeError("the database is away")
+
+    monkeypatch.setattr(worker, "TROUBLE_SECONDS", 0.05)
+    monkeypatch.setattr(worker, "deliver_next", trouble)
+    stop = Event()
+    thread = Thread(target=worker.work, args=(app, stop))
+    thread.start()
+    assert troubled.wait(5)
+    monkeypatch.undo()
+    row_id = promise("nobody") if "nobody" in outbox._composers else promise("reset_password")
+    for _ in range(100):
+        if reread(row_id).attempts:
+            break
+        db.session.rollback()
+        stop.wait(0.05)
+    stop.set()
+    thread.join(5)
+    assert reread(row_id).attempts == 1
+    assert "delivery is interrupted" in caplog.text
+
+
+def test_the_table_of_open_rows_is_indexed(context):
+    """The plan of a claim does not touch finished rows, however many there are."""
+    due = select(OutboxMessage.id).where(OutboxMessage.done_at.is_(None), OutboxMessage.due_at <= db_now())
+    due = due.order_by(OutboxMessage.priority, OutboxMessage.due_at).limit(1)
+    sql = str(due.compile(db.engine, compile_kwargs={"literal_binds": True}))
+    if db.engine.dialect.name == "postgresql":
+        db.session.execute(db.text("SET LOCAL enable_seqscan = off"))
+        explain = "EXPLAIN "
+    else:
+        explain = "EXPLAIN QUERY PLAN "
+    plan = " ".join(str(line) for line in db.session.execute(db.text(explain + sql.replace(":", "\\:"))))
+    assert "ix_outbox_messages_open" in plan
+
+
+def test_the_database_keeps_time(context):
+    early, late = db.session.execute(select(db_now(), db_now(90))).one()
+    assert (late - early).total_seconds() == pytest.approx(90, abs=0.01)
+    assert early.tzinfo is not None
+    assert db.session.scalar(select(func.count()).where(db_now() < db_now(1), db_now(1) > db_now())) == 1
