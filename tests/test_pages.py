@@ -1,0 +1,118 @@
+"""What every page has in common."""
+
+import re
+
+import pytest
+
+from tests.conftest import NEW_PASSWORD
+
+PUBLIC_PAGES = [
+    "/",
+    "/auth/login",
+    "/auth/register",
+    "/auth/reset_password_request",
+    "/auth/reset_password",
+    "/nothing",
+]
+
+
+@pytest.mark.parametrize("url", PUBLIC_PAGES)
+def test_a_page_is_one_document_with_one_heading(client, url):
+    page = client.get(url).text
+    assert page.startswith("<!doctype html>")
+    assert '<html lang="en">' in page
+    assert page.count("<h1") == page.count("<main") == 1
+    assert re.search(r"<title>[^<]+ \u2013 Rekey</title>", page)
+    assert "<script" not in page
+    assert "style=" not in page
+
+
+@pytest.mark.parametrize("url", PUBLIC_PAGES)
+def test_a_page_is_never_stored_framed_or_scripted(client, url):
+    headers = client.get(url).headers
+    assert headers["Cache-Control"] == "no-store"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "strict-origin"
+
+
+def test_static_files_are_kept_for_a_year_under_a_hash(client):
+    url = re.search(r'href="(/static/style\.css\?v=[0-9a-f]{12})"', client.get("/").text).group(1)
+    with client.get(url) as answer:
+        assert "Vary" not in answer.headers
+    assert answer.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert "Set-Cookie" not in answer.headers
+
+
+def test_the_style_sheet_is_short(root):
+    assert len((root / "app/static/style.css").read_text().splitlines()) < 300
+
+
+def test_password_managers_are_told_what_is_what(browser, reset_link):
+    browser.get("/auth/login")
+    assert browser.form.inputs["email"]["autocomplete"] == "username"
+    assert browser.form.inputs["password"]["autocomplete"] == "current-password"
+    browser.get(reset_link)
+    for name in ("password", "password2"):
+        assert browser.form.inputs[name]["autocomplete"] == "new-password"
+        assert not {"maxlength", "minlength", "value"} & {
+            key for key, value in browser.form.inputs[name].items() if value
+        }
+
+
+def test_an_error_is_said_at_the_top_and_beside_its_field(browser, reset_link):
+    browser.reset(reset_link, "short")
+    page = browser.page.text
+    assert browser.title.startswith("Error: ")
+    assert 'role="alert"' in page
+    assert '<a href="#password">' in page
+    described = browser.form.inputs["password"]["aria-describedby"].split()
+    assert described == ["password-hint", "password-error"]
+    assert all(f'id="{name}"' in page for name in described)
+    assert browser.form.inputs["password"]["aria-invalid"] == "true"
+
+
+def test_the_rule_is_shown_before_typing(browser, reset_link):
+    assert "At least 15 characters" in browser.get(reset_link).text
+
+
+def test_a_failure_is_our_page_and_needs_no_database(app, client, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setitem(app.view_functions, "main.home", fail)
+    monkeypatch.setitem(app.config, "PROPAGATE_EXCEPTIONS", False)
+    answer = client.get("/")
+    assert answer.status_code == 500
+    assert "Something went wrong" in answer.text
+    assert "a fault of ours" not in answer.text
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_an_outage_of_the_database_is_a_503_that_says_when_to_come_back(app, browser, monkeypatch):
+    from sqlalchemy.exc import OperationalError
+
+    browser.get("/auth/reset_password_request")
+
+    def away(*args, **kwargs):
+        raise OperationalError("INSERT", {}, Exception("server closed the connection"))
+
+    monkeypatch.setattr("app.auth.recover.enqueue", away)
+    answer = browser.submit(email="alice@example.com")
+    assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "5"
+    assert "was not carried out" in answer.text
+
+
+def test_a_signed_in_page_has_a_sign_out_button(browser, alice):
+    browser.sign_in(alice, "correct horse battery staple")
+    assert 'action="/auth/logout"' in browser.page.text
+    assert NEW_PASSWORD not in browser.page.text
+
+
+def test_health_needs_nothing(client):
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.text) == (200, "ok\n")
+    assert "Set-Cookie" not in answer.headers
+    assert "Vary" not in answer.headers
