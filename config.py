@@ -125,13 +125,13 @@ def load(config: str | type[Config] | None = None) -> dict[str, Any]:
             raise ConfigError([f"FLASK_CONFIG is {chosen!r}: use one of {', '.join(CONFIGS)}."])
         chosen = CONFIGS[chosen]
     settings = {name: getattr(chosen, name) for name in dir(chosen) if name.isupper()}
-    problems: list[str] = []
+    unreadable: dict[str, str] = {}
     if chosen.READS_ENVIRONMENT:
-        settings |= _from_environment(_environment(chosen), problems)
+        settings |= _from_environment(_environment(chosen), unreadable)
     if chosen is Development:
         settings |= _development_defaults(settings)
-    problems += _problems(settings)
-    if problems:
+    problems = [problem for problem in _problems(settings) if problem.split()[0] not in unreadable]
+    if problems := [*unreadable.values(), *problems]:
         raise ConfigError(problems)
     return settings | _derived(settings)
 
@@ -142,15 +142,18 @@ def _environment(chosen: type[Config]) -> Mapping[str, str | None]:
     return os.environ
 
 
-def _from_environment(environ: Mapping[str, str | None], problems: list[str]) -> dict[str, Any]:
+def _from_environment(environ: Mapping[str, str | None], unreadable: dict[str, str]) -> dict[str, Any]:
+    """What is set, parsed; what cannot be read or parsed goes into `unreadable`, with a sentence why."""
     found = {}
     for name, kind in inspect.get_annotations(Config).items():
         try:
             text = _text(environ, name)
             if text:
                 found[name] = PARSERS[kind](text)
-        except (OSError, ValueError) as error:
-            problems.append(f"{name}: {error}")
+        except OSError as error:
+            unreadable[name] = f"{name}_FILE names {error.filename!r}, which cannot be read: {error.strerror}."
+        except ValueError as error:
+            unreadable[name] = f"{name} {error}"
     return found
 
 
@@ -164,7 +167,7 @@ def _parse_bool(text: str) -> bool:
     words = {"1": True, "true": True, "yes": True, "on": True}
     words |= {"0": False, "false": False, "no": False, "off": False}
     if text.lower() not in words:
-        raise ValueError(f"{text!r} is neither yes nor no: use 1 or 0.")
+        raise ValueError(f"is {text!r}, neither yes nor no: use 1 or 0.")
     return words[text.lower()]
 
 
@@ -172,7 +175,7 @@ def _parse_int(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise ValueError(f"{text!r} is not a whole number.") from None
+        raise ValueError(f"is {text!r}: give a whole number.") from None
 
 
 def _parse_list(text: str) -> list[str]:
