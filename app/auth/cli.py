@@ -5,6 +5,7 @@ import sys
 import click
 from flask import Blueprint
 
+from app.auth.forms import name_problem
 from app.auth.models import User
 from app.auth.passwords import hash_password, password_problem
 from app.email import parse_address
@@ -26,9 +27,15 @@ class Address(click.ParamType[str]):
             self.fail(str(error), param, context)
 
 
+def _name(context: click.Context, param: click.Parameter, value: str) -> str:
+    if problem := name_problem(value):
+        raise click.BadParameter(problem)
+    return value
+
+
 @bp.cli.command()
 @click.argument("email", type=Address())
-@click.option("--name", required=True, help="What the person is called.")
+@click.option("--name", required=True, callback=_name, help="What the person is called.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
 def create(email: str, name: str, password_stdin: bool) -> None:
     """Create an account that can sign in at once. Mails nothing."""

@@ -3,6 +3,7 @@
 import unicodedata
 
 from flask import Response, make_response, render_template
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import BooleanField, EmailField, Field, HiddenField, PasswordField, StringField, SubmitField
@@ -28,11 +29,18 @@ def is_address(form: FlaskForm, field: Field) -> None:
         raise ValidationError(_l("Enter an e-mail address like name@example.com.")) from None
 
 
+def name_problem(name: str) -> str | None:
+    """Say why a person's name is refused, or return None."""
+    if not 1 <= len(name) <= LONGEST_NAME:
+        return _("Enter a name of 1 to %(most)d characters.", most=LONGEST_NAME)
+    if any(unicodedata.category(character).startswith("C") for character in name):
+        return _("Leave control characters out of the name.")
+    return None
+
+
 def is_name(form: FlaskForm, field: Field) -> None:
-    if not field.data or len(field.data) > LONGEST_NAME:
-        raise ValidationError(_l("Enter a name of 1 to %(most)d characters.", most=LONGEST_NAME))
-    if any(unicodedata.category(character).startswith("C") for character in field.data):
-        raise ValidationError(_l("Leave out control characters."))
+    if problem := name_problem(field.data or ""):
+        raise ValidationError(problem)
 
 
 def is_good_password(form: FlaskForm, field: Field) -> None:
