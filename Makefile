@@ -7,6 +7,8 @@ export FLASK_CONFIG PORT
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
+LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --exclude-newer "7 days" \
+	--generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test check clean lock
@@ -40,11 +42,9 @@ check: install ## Check style and types
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 
-lock: install ## Write the locked requirements anew (needs uv)
-	@uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
-		--no-annotate --no-emit-index-url --exclude-newer "7 days" --output-file requirements.txt
-	@uv pip compile pyproject.toml --group dev --constraint requirements.txt --quiet --universal --python-version 3.11 \
-		--generate-hashes --no-annotate --no-emit-index-url --exclude-newer "7 days" --output-file requirements-dev.txt
+lock: ## Write the locked requirements anew (needs uv)
+	@$(LOCK) --output-file requirements.txt
+	@$(LOCK) --output-file requirements-dev.txt --group dev --constraint requirements.txt
 
 clean: ## Remove what was installed and built; the database in instance/ stays
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

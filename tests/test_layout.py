@@ -1,0 +1,170 @@
+"""The shape of the code: who may import whom, which pages there are, and how long a function may get."""
+
+import ast
+import re
+from statistics import median, quantiles
+
+import pytest
+
+from app import create_app
+
+BOTTOM = {"app.extensions", "app.database", "app.keys"}
+
+# Module or package -> what of ours it may import besides itself and BOTTOM (design.md, section 2).
+MAY_IMPORT = {
+    "app": {"app.auth", "app.email", "app.errors", "app.i18n", "app.main", "app.security", "config"},
+    "app.main": {"app.auth.models"},
+    "app.auth": {"app.email", "app.security"},
+    "app.email": set(),
+    "app.errors": set(),
+    "app.i18n": set(),
+    "app.security": set(),
+    "app.extensions": set(),
+    "app.database": set(),
+    "app.keys": set(),
+    "wsgi": {"app", "config"},
+    "config": set(),
+    "gunicorn.conf": {"app.email", "config"},
+}
+
+ROUTES = {
+    "/": "GET",
+    "/healthz": "GET",
+    "/static/<path:filename>": "GET",
+    "/auth/check_your_inbox": "GET",
+    "/auth/login": "GET POST",
+    "/auth/logout": "POST",
+    "/auth/register": "GET POST",
+    "/auth/register/<token>": "GET",
+    "/auth/register/finish": "GET POST",
+    "/auth/reset_password": "GET POST",
+    "/auth/reset_password/<token>": "GET",
+    "/auth/reset_password_request": "GET POST",
+}
+
+
+@pytest.fixture(scope="module")
+def modules(request):
+    """The syntax tree of every module of ours, by name."""
+    root = request.config.rootpath
+    files = [*root.glob("app/**/*.py"), *root.glob("*.py")]
+    names = {
+        path: str(path.relative_to(root).with_suffix("")).replace("/", ".").removesuffix(".__init__") for path in files
+    }
+    return {names[path]: ast.parse(path.read_text()) for path in files}
+
+
+def imports(tree):
+    """Absolute names; `from app.x import y` counts as app.x.y where that is a module."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def package_of(module):
+    return max((name for name in MAY_IMPORT if module == name or module.startswith(f"{name}.")), key=len)
+
+
+def test_imports_go_one_way(modules):
+    for name, tree in modules.items():
+        package = package_of(name)
+        ours = {target for target in imports(tree) if target in modules} - {"app"}
+        for target in ours - BOTTOM:
+            inside = package not in ("app", "wsgi") and package_of(target) == package
+            assert inside or target in MAY_IMPORT[package], f"{name} imports {target}"
+
+
+def test_the_bottom_imports_nothing_above(modules):
+    for name in BOTTOM:
+        assert {target for target in imports(modules[name]) if target in modules} <= BOTTOM | {"app"}
+
+
+def test_others_know_only_the_public_names_of_the_mail_service(modules):
+    for name, tree in modules.items():
+        if not name.startswith("app.email") and name != "app":
+            assert not [target for target in imports(tree) if target.startswith("app.email.") and target in modules]
+
+
+def names_used(tree):
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | {
+        node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)
+    }
+
+
+def test_only_config_reads_the_environment(modules):
+    assert [name for name, tree in modules.items() if {"environ", "getenv"} & names_used(tree)] == ["config"]
+
+
+def test_only_one_module_talks_smtp(modules):
+    talkers = [name for name, tree in modules.items() if {"smtplib", "flask_mail"} & set(imports(tree))]
+    assert sorted(talkers) == ["app.email.smtp", "app.extensions"]
+
+
+def test_models_tokens_and_passwords_never_see_the_request(modules):
+    for name in ("app.auth.models", "app.auth.tokens", "app.auth.passwords", "app.email.models", "app.email.outbox"):
+        assert not {"request", "session"} & {target.rpartition(".")[2] for target in imports(modules[name])}
+
+
+def test_only_views_commands_and_the_worker_commit(modules):
+    committers = {name for name, tree in modules.items() if "commit" in names_used(tree)}
+    assert committers == {
+        "app.auth.cli",
+        "app.auth.models",  # authenticate() ends its read before the hash
+        "app.auth.recover",
+        "app.auth.register",
+        "app.auth.sign_in",
+        "app.email.outbox",
+    }
+
+
+def test_the_pages_are_those_of_the_contract():
+    rules = create_app("testing").url_map.iter_rules()
+    assert {rule.rule: " ".join(sorted(rule.methods - {"HEAD", "OPTIONS"})) for rule in rules} == ROUTES
+
+
+def functions(tree):
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def test_functions_and_files_stay_small(modules):
+    lengths = {
+        f"{name}.{function.name}": function.end_lineno - function.lineno + 1
+        for name, tree in modules.items()
+        for function in functions(tree)
+    }
+    assert median(lengths.values()) <= 8
+    assert quantiles(lengths.values(), n=10)[-1] <= 20
+    assert [name for name, length in lengths.items() if length > 40] == []
+
+
+def test_views_stay_short(modules):
+    for name, tree in modules.items():
+        for function in functions(tree):
+            if any(
+                isinstance(mark, ast.Call) and "route" in ast.unparse(mark.func) for mark in function.decorator_list
+            ):
+                assert function.end_lineno - function.lineno < 20, f"{name}.{function.name}"
+
+
+def test_files_stay_short(root):
+    files = [*root.glob("app/**/*.py"), *root.glob("*.py"), *root.glob("migrations/*.py")]
+    assert [path.name for path in files if len(path.read_text().splitlines()) > 300] == []
+
+
+NOT_TEXT = "{% block main_class %}.*?{% endblock %}|{#.*?#}|{%.*?%}|{{.*?}}|<style>.*?</style>|<!doctype html>|<[^>]*>"
+
+
+def test_every_visible_string_can_be_translated(root):
+    """Between tags there is nothing but marks, expressions and what is the same in every language."""
+    for path in root.glob("app/templates/**/*.html"):
+        text = re.sub(NOT_TEXT, "", path.read_text(), flags=re.DOTALL)
+        assert not re.search(r"[A-Za-z]{2,}", text), path
+
+
+def test_no_file_names_a_registry(root):
+    for path in [*root.glob("requirements*.txt"), root / "pyproject.toml"]:
+        assert not re.search(r"https?://|index-url", path.read_text()), path
