@@ -76,7 +76,6 @@ class Config:
     LANGUAGES = ("en",)
     MAX_CONTENT_LENGTH = 64 * 1024
     PERMANENT_SESSION_LIFETIME = timedelta(days=30)  # of the cookie; the session row ends on its own clock
-    SEND_FILE_MAX_AGE_DEFAULT = timedelta(days=365)
     SESSION_COOKIE_SAMESITE = "Lax"  # Strict would drop the link parked by a click in a webmail page
     WTF_CSRF_TIME_LIMIT = None  # a form left open over lunch still works
 

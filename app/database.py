@@ -79,6 +79,7 @@ def init_app(app: Flask, db: SQLAlchemy) -> None:
 
 def _set_up_sqlite(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # the driver's own BEGIN leaves the first SELECT outside the transaction
+    # WAL lets readers and a writer work at once; FULL syncs every commit, for a promise must outlive a power cut.
     for pragma in ("journal_mode=WAL", "busy_timeout=5000", "foreign_keys=ON", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
 
