@@ -6,8 +6,11 @@ Only this module reads the environment. Importing it has no side effect and neve
 import inspect
 import os
 import secrets
+import ssl
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
+from email.errors import HeaderParseError
 from email.headerregistry import Address
 from email.utils import parseaddr
 from pathlib import Path
@@ -15,6 +18,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 ROOT = Path(__file__).parent
 INSTANCE = ROOT / "instance"
@@ -203,7 +208,7 @@ def _kept_secret(path: Path) -> str:
 
 
 def _problems(settings: dict[str, Any]) -> list[str]:
-    checks = (_key_problems, _url_problems, _mail_problems, _range_problems)
+    checks = (_key_problems, _url_problems, _database_problems, _mail_problems, _range_problems)
     return [problem for check in checks for problem in check(settings)]
 
 
@@ -217,17 +222,34 @@ def _key_problems(settings: dict[str, Any]) -> Iterator[str]:
         yield "SECRET_KEY_FALLBACKS holds a key shorter than 32 characters: leave it out."
 
 
-def _url_problems(settings: dict[str, Any]) -> Iterator[str]:
+def _database_problems(settings: dict[str, Any]) -> Iterator[str]:
+    example = "as in postgresql://user:password@host/rekey or sqlite:////var/lib/rekey/rekey.db"
     if not settings["DATABASE_URL"]:
-        yield "DATABASE_URL is missing, as in postgresql://user:password@host/rekey or sqlite:////var/lib/rekey/rekey.db"
-    if not settings["BASE_URL"]:
-        yield "BASE_URL is missing: it starts every mailed link, as in https://account.example.com"
+        yield f"DATABASE_URL is missing: give one {example}"
         return
-    url = urlsplit(settings["BASE_URL"])
-    if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment or url.username:
-        yield f"BASE_URL is {settings['BASE_URL']!r}: give scheme and host, as in https://account.example.com"
-    elif url.scheme == "http" and url.hostname not in LOOPBACK:
-        yield f"BASE_URL is {settings['BASE_URL']!r}: links that open accounts need https."
+    with suppress(ArgumentError, ValueError):
+        if make_url(_sqlalchemy_url(settings["DATABASE_URL"])).drivername in ("sqlite", "postgresql+psycopg"):
+            return
+    yield f"DATABASE_URL cannot be used: give one {example}"  # not quoted: it may hold a password
+
+
+def _url_problems(settings: dict[str, Any]) -> Iterator[str]:
+    given, example = settings["BASE_URL"], "as in https://account.example.com"
+    if not given:
+        yield f"BASE_URL is missing: it starts every mailed link, {example}"
+    elif not _is_base_url(given):
+        yield f"BASE_URL is {given!r}: give scheme and host, {example}"
+    elif given.startswith("http:") and urlsplit(given).hostname not in LOOPBACK:
+        yield f"BASE_URL is {given!r}: links that open accounts need https."
+
+
+def _is_base_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        surplus = url.query or url.fragment or url.username or url.port == 0
+    except ValueError:
+        return False
+    return url.scheme in ("http", "https") and bool(url.hostname) and not surplus and text.isascii()
 
 
 def _mail_problems(settings: dict[str, Any]) -> Iterator[str]:
@@ -242,16 +264,30 @@ def _mail_problems(settings: dict[str, Any]) -> Iterator[str]:
         yield "MAIL_USE_TLS is off: set MAIL_USE_TLS=1 (port 587), MAIL_USE_SSL=1 (465) or MAIL_ALLOW_PLAINTEXT=1."
     if settings["MAIL_USE_TLS"] and settings["MAIL_USE_SSL"]:
         yield "MAIL_USE_TLS and MAIL_USE_SSL are both on: STARTTLS (port 587) or TLS from the start (port 465)?"
-    sender = _sender(settings)
-    if not sender:
+    if not _sender(settings):
         yield "MAIL_DEFAULT_SENDER is missing: the address your mail comes from (or set ADMINS)."
-    elif "@" not in parseaddr(sender)[1] or not sender.isascii():
-        yield f"MAIL_DEFAULT_SENDER is {sender!r}: give an address, as in no-reply@example.com"
-    if settings["MAIL_CA_FILE"] and not os.access(settings["MAIL_CA_FILE"], os.R_OK):
-        yield f"MAIL_CA_FILE is {settings['MAIL_CA_FILE']!r}: no such file can be read."
+    for name, given in (("MAIL_DEFAULT_SENDER", _sender(settings)), ("SUPPORT_EMAIL", settings["SUPPORT_EMAIL"])):
+        if given and _mail_address(given) is None:
+            yield f"{name} is {given!r}: give one address, as in help@example.com or Example <help@example.com>"
+    try:
+        ssl.create_default_context(cafile=settings["MAIL_CA_FILE"] or None)
+    except OSError:
+        yield f"MAIL_CA_FILE is {settings['MAIL_CA_FILE']!r}: no certificates can be read from it."
+
+
+def _mail_address(text: str) -> Address | None:
+    """The one ASCII address in the text, with the name before it if there is one."""
+    name, address = parseaddr(text)
+    alone = text.isprintable() and "," not in text.replace(f'"{name}"', "")
+    with suppress(ValueError, HeaderParseError):
+        if alone and address and address.isascii():
+            return Address(name, addr_spec=address)
+    return None
 
 
 RANGES = {
+    "PORT": (1, 65_535),
+    "MAIL_PORT": (1, 65_535),
     "RESET_LINK_MAX_AGE": (600, 86_400),
     "PASSWORD_MIN_LENGTH": (8, 64),
     "ARGON2_MEMORY_KIB": (19_456, 4_194_304),
@@ -274,10 +310,10 @@ def _sender(settings: dict[str, Any]) -> str:
 
 def _derived(settings: dict[str, Any]) -> dict[str, Any]:
     secure = settings["BASE_URL"].startswith("https:")
-    name, address = parseaddr(_sender(settings))
+    sender = _mail_address(_sender(settings)) or Address(addr_spec="off@localhost")  # with MAIL_DELIVERY=off
     return {
         "BASE_URL": settings["BASE_URL"].rstrip("/"),
-        "MAIL_DEFAULT_SENDER": str(Address(name or settings["APP_NAME"], addr_spec=address or "off@localhost")),
+        "MAIL_DEFAULT_SENDER": str(Address(sender.display_name or settings["APP_NAME"], addr_spec=sender.addr_spec)),
         "SESSION_COOKIE_SECURE": secure,
         "SESSION_COOKIE_NAME": "__Host-session" if secure else "session",
         "SQLALCHEMY_DATABASE_URI": _sqlalchemy_url(settings["DATABASE_URL"]),

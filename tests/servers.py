@@ -13,7 +13,7 @@ import ssl
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -111,6 +111,7 @@ class SmtpSink:
 
     def __init__(self, certificate=None, *, tls_from_the_start=False, login=None):
         self.port = free_port()
+        self.controller: Controller | None = None
         self.mails: list[Mail] = []
         self.tries: list[Mail] = []
         self.logins: list[tuple[str, str]] = []
@@ -247,8 +248,10 @@ class Site:
         return self
 
     def __exit__(self, *exc_info):
-        for program in self.programs:
-            program.kill()
+        with ExitStack() as stack:
+            for program in self.programs:
+                stack.callback(program.kill)
+                print(program.output)  # pytest shows it when the test has failed
 
     def launch(self, *arguments) -> Program:
         output = self.directory / f"output{len(self.programs)}.txt"

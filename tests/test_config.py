@@ -77,7 +77,19 @@ def test_every_missing_setting_is_named_at_once(environ):
         ("BASE_URL", "account.example.com"),
         ("BASE_URL", "https://user@account.example.com"),
         ("BASE_URL", "https://account.example.com/?a=b"),
+        ("BASE_URL", "http://["),
+        ("BASE_URL", "https://account.example.com:99999"),
+        ("DATABASE_URL", "nonsense"),
+        ("DATABASE_URL", "mysql://a/b"),
+        ("DATABASE_URL", "postgresql://u:p@host:port/x"),
         ("MAIL_PORT", "smtp"),
+        ("MAIL_PORT", "99999"),
+        ("MAIL_DEFAULT_SENDER", "a b@c d"),
+        ("MAIL_DEFAULT_SENDER", "a@example.com, b@example.com"),
+        ("MAIL_DEFAULT_SENDER", "n\u00f6@example.com"),
+        ("SUPPORT_EMAIL", "not an address"),
+        ("SUPPORT_EMAIL", "help@example.com\n"),
+        ("MAIL_CA_FILE", __file__),
         ("MAIL_USE_TLS", "maybe"),
         ("MAIL_USE_TLS", "0"),
         ("MAIL_USE_SSL", "1"),
@@ -123,6 +135,13 @@ def test_database_addresses_work_as_hosts_give_them(environ, scheme):
 def test_the_sender_falls_back_to_the_first_of_admins(environ):
     settings = environ(MAIL_DEFAULT_SENDER=None, ADMINS="ops@example.com, boss@example.com", APP_NAME="Acme, Inc.")
     assert settings["MAIL_DEFAULT_SENDER"] == '"Acme, Inc." <ops@example.com>'
+
+
+@pytest.mark.parametrize(
+    "sender", ["Example <a@example.com>", '"Example, Inc." <a@example.com>', "=?utf-8?b?w4k=?= <a@example.com>"]
+)
+def test_the_sender_may_have_a_name(environ, sender):
+    assert environ(MAIL_DEFAULT_SENDER=sender)["MAIL_DEFAULT_SENDER"].endswith("<a@example.com>")
 
 
 def test_plain_smtp_is_for_this_machine_only(environ):

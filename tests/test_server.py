@@ -38,6 +38,7 @@ def rows(app):
 
     def read():
         with app.app_context():
+            db.session.connection(execution_options={"sqlite_begin": "DEFERRED"})  # looking on must not lock anyone out
             return db.session.scalars(select(OutboxMessage).order_by(OutboxMessage.id)).all()
 
     return read
@@ -216,7 +217,7 @@ MISSING = ("SECRET_KEY", "BASE_URL", "DATABASE_URL", "MAIL_SERVER", "MAIL_DEFAUL
 )
 def test_production_without_its_settings_refuses_once_and_names_them_all(arguments, tmp_path):
     with Program(*arguments, output=tmp_path / "output.txt", settings={"FLASK_CONFIG": "production"}) as program:
-        assert program.wait() == 3
+        assert program.wait(10) == 3
         assert program.output.count("Rekey cannot start") == 1
         assert [program.output.count(f"- {name} is missing") for name in MISSING] == [1] * len(MISSING)
         assert program.output.count(" is missing") == len(MISSING)

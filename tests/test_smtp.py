@@ -236,6 +236,7 @@ def test_a_mail_betrays_neither_the_name_of_this_machine_nor_its_time_zone(sink,
 
 REFUSED = {"alice@example.com": (550, b"5.1.1 <alice@example.com>: no such user")}
 BUSY = {"alice@example.com": (450, b"4.2.0 <alice@example.com>: greylisted")}
+NO_RELAY = {"alice@example.com": (554, b"5.7.1 <alice@example.com>: Relay access denied")}
 UNVERIFIED = ssl.SSLCertVerificationError(1, "certificate verify failed")
 
 
@@ -258,8 +259,12 @@ UNVERIFIED = ssl.SSLCertVerificationError(1, "certificate verify failed")
         (ConnectionRefusedError(111, "Connection refused"), Verdict.RETRY),
         (socket.gaierror(-2, "Name or service not known"), Verdict.RETRY),
         (TimeoutError("timed out"), Verdict.RETRY),
-        (ValueError("a header with a line break"), Verdict.BROKEN),
-        (KeyError("name"), Verdict.BROKEN),
+        (smtplib.SMTPRecipientsRefused(NO_RELAY), Verdict.OURS),
+        (smtplib.SMTPResponseException(502, b"no STARTTLS here"), Verdict.OURS),
+        (smtplib.SMTPException("No suitable authentication method found."), Verdict.OURS),
+        (ssl.SSLError(1, "wrong version number"), Verdict.OURS),
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), Verdict.RETRY),
+        (UnicodeEncodeError("ascii", "p\u00e4ssword", 1, 2, "ordinal not in range"), Verdict.OURS),
     ],
     ids=lambda value: f"{type(value).__name__} {getattr(value, 'smtp_code', '')}" if value else None,
 )
@@ -275,6 +280,7 @@ def test_each_failure_has_its_verdict(error, verdict):
         (smtplib.SMTPDataError(451, "4.3.0 später".encode()), "SMTPDataError: 451 4.3.0 später"),
         (smtplib.SMTPDataError(451, b"4.3.0 \xff\xfe"), "SMTPDataError: 451 4.3.0 \ufffd\ufffd"),
         (smtplib.SMTPDataError(550, b"one\ntwo\nalice@example.com"), "SMTPDataError: 550 one two"),
+        (smtplib.SMTPDataError(550, b"see x?id=alice%40example.com"), "SMTPDataError: 550 see"),
         (smtplib.SMTPSenderRefused(553, b"no", "no-reply@rekey.example"), "SMTPSenderRefused: 553 no"),
         (ConnectionRefusedError(111, "Connection refused"), "ConnectionRefusedError: [Errno 111] Connection refused"),
         (TimeoutError(), "TimeoutError"),

@@ -167,13 +167,13 @@ def _finish(row: OutboxMessage, outcome: str) -> None:
 
 
 def _postpone_or_give_up(row: OutboxMessage, error: Exception) -> None:
+    broken = isinstance(error, BrokenMailError)
     verdict = smtp.judge(error)
-    row.last_error = smtp.describe(error)
+    row.last_error = smtp.describe(error.__cause__ if broken else error)
     level = logging.WARNING if verdict is smtp.Verdict.RETRY else logging.ERROR
-    broken = verdict is smtp.Verdict.BROKEN
     words = (row.reference, row.kind, row.attempts, row.last_error)
     logger.log(level, "mail %s %s: try %d: %s", *words, exc_info=error if broken else None)
-    if verdict is smtp.Verdict.REFUSED or (broken and row.attempts >= BROKEN_AFTER_TRIES):
+    if (broken and row.attempts >= BROKEN_AFTER_TRIES) or verdict is smtp.Verdict.REFUSED:
         _finish(row, "failed")
     else:
         row.due_at = db_now(_pause(row.attempts))

@@ -26,38 +26,47 @@ class Verdict(Enum):
     RETRY = "the server or the way to it is in trouble: try later"
     REFUSED = "this recipient or this mail is refused for good"
     OURS = "our settings are wrong: keep the mail, try again, and say so loudly"
-    BROKEN = "a composer or a template failed"
 
 
 def judge(error: Exception) -> Verdict:
     """Sort what went wrong with one try (RFC 5321, 4.2.1: 4yz may pass later, 5yz will not)."""
     match error:
         case smtplib.SMTPRecipientsRefused(recipients=refused):
-            return Verdict.REFUSED if all(code >= 500 for code, _ in refused.values()) else Verdict.RETRY
-        case smtplib.SMTPAuthenticationError() | smtplib.SMTPSenderRefused() | smtplib.SMTPHeloError():
-            return Verdict.OURS if error.smtp_code >= 500 else Verdict.RETRY
-        case ssl.SSLCertVerificationError() | smtplib.SMTPNotSupportedError():
-            return Verdict.OURS
+            return _judge_recipient(*next(iter(refused.values())))
         case smtplib.SMTPDataError():
             return Verdict.REFUSED if error.smtp_code >= 500 else Verdict.RETRY
-        case OSError():  # smtplib's other errors, time-outs, refused connections, names that do not resolve
+        case smtplib.SMTPResponseException():  # to anything said before the recipient: greeting, STARTTLS, AUTH, MAIL
+            return Verdict.OURS if error.smtp_code >= 500 else Verdict.RETRY
+        case smtplib.SMTPServerDisconnected() | ssl.SSLEOFError() | ssl.SSLZeroReturnError():
             return Verdict.RETRY
-        case _:
-            return Verdict.BROKEN
+        case smtplib.SMTPException() | ssl.SSLError():  # no STARTTLS, no login we know, no certificate we trust
+            return Verdict.OURS
+        case OSError():  # time-outs, refused connections, names that do not resolve
+            return Verdict.RETRY
+        case _:  # a setting that no server name or login can be made of
+            return Verdict.OURS
 
 
-def describe(error: Exception) -> str:
+def _judge_recipient(code: int, text: bytes) -> Verdict:
+    if code < 500:
+        return Verdict.RETRY
+    # RFC 3463: 5.7.x is about permission, and "relay access denied" would else fail every mail there is.
+    return Verdict.OURS if text.startswith(b"5.7.") else Verdict.REFUSED
+
+
+def describe(error: BaseException | None) -> str:
     """One line for `last_error` and the log: the server's words, without anybody's address."""
-    if isinstance(error, smtplib.SMTPRecipientsRefused):
-        code, text = next(iter(error.recipients.values()))
-        words = f"{code} {_decode(text)}"
-    elif isinstance(error, smtplib.SMTPResponseException):
-        words = f"{error.smtp_code} {_decode(error.smtp_error)}"
-    elif judge(error) is Verdict.BROKEN:
-        words = ""  # the text of our own exceptions may hold anything
-    else:
-        words = str(error)
-    line = " ".join(word for word in words.split() if "@" not in word)
+    match error:
+        case smtplib.SMTPRecipientsRefused(recipients=refused):
+            code, text = next(iter(refused.values()))
+            words = f"{code} {_decode(text)}"
+        case smtplib.SMTPResponseException():
+            words = f"{error.smtp_code} {_decode(error.smtp_error)}"
+        case OSError():
+            words = str(error)
+        case _:
+            words = ""  # what other exceptions say may hold anything
+    line = " ".join(word for word in words.split() if "@" not in word and "%40" not in word)
     return f"{type(error).__name__}: {line}"[:500].rstrip(": ")
 
 
@@ -71,22 +80,29 @@ def sender_domain() -> str:
 
 
 class Message(flask_mail.Message):
-    """A message built by the standard library: it refuses line breaks in any header and keeps lines short."""
+    """A message built by the standard library: it refuses line breaks in any header and keeps lines short.
+
+    Built at once, so that what cannot be said fails before a server is spoken to. Raises ValueError.
+    """
 
     def __init__(self, to: str, subject: str, body: str, html: str, headers: dict[str, str]) -> None:
         # Not super().__init__: it looks this machine's name up in the DNS, for a Message-ID we do not use.
-        self.to, self.recipients = to, [to]
+        self.recipients: list[str | tuple[str, str]] = [to]
         self.subject, self.body, self.alts = subject, body, {"html": html}
         self.sender = current_app.config["MAIL_DEFAULT_SENDER"]
         self.reply_to = current_app.config["SUPPORT_EMAIL"] or None
         self.extra_headers = headers
         self.cc, self.bcc, self.mail_options, self.rcpt_options = [], [], [], []
         self.date = None
+        self.source = self._build(to)
 
     def as_bytes(self) -> bytes:
+        return self.source
+
+    def _build(self, to: str) -> bytes:
         mail = EmailMessage(policy=SMTP)
         mail["From"] = self.sender
-        mail["To"] = Address(addr_spec=self.to)
+        mail["To"] = Address(addr_spec=to)
         mail["Subject"] = self.subject
         mail["Date"] = datetime.now(UTC)
         if self.reply_to:
