@@ -6,25 +6,18 @@ Only this module reads the environment. Importing it has no side effect and neve
 import inspect
 import os
 import secrets
-import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from datetime import timedelta
-from email.errors import HeaderParseError
 from email.headerregistry import Address
-from email.utils import parseaddr
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
+
+from config_checks import mail_address, problems_with, sender_of, sqlalchemy_url
 
 ROOT = Path(__file__).parent
 INSTANCE = ROOT / "instance"
-LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-MAIL_DELIVERIES = ("thread", "worker", "off")
 
 
 class ConfigError(Exception):
@@ -132,16 +125,16 @@ def load(config: str | type[Config] | None = None) -> dict[str, Any]:
     unreadable: dict[str, str] = {}
     if chosen.READS_ENVIRONMENT:
         settings |= _from_environment(_environment(chosen), unreadable)
-    if chosen is Development:
+    if issubclass(chosen, Development):
         settings |= _development_defaults(settings)
-    problems = [problem for problem in _problems(settings) if problem.split()[0] not in unreadable]
+    problems = [problem for problem in problems_with(settings) if problem.split()[0] not in unreadable]
     if problems := [*unreadable.values(), *problems]:
         raise ConfigError(problems)
     return settings | _derived(settings)
 
 
 def _environment(chosen: type[Config]) -> Mapping[str, str | None]:
-    if chosen is Development:
+    if issubclass(chosen, Development):
         return dotenv_values(ROOT / ".env") | os.environ
     return os.environ
 
@@ -207,123 +200,14 @@ def _kept_secret(path: Path) -> str:
     return path.read_text()
 
 
-def _problems(settings: dict[str, Any]) -> list[str]:
-    checks = (_key_problems, _url_problems, _database_problems, _mail_problems, _range_problems)
-    return [problem for check in checks for problem in check(settings)]
-
-
-def _key_problems(settings: dict[str, Any]) -> Iterator[str]:
-    make_one = "make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'"
-    if not settings["SECRET_KEY"]:
-        yield f"SECRET_KEY is missing: {make_one}"
-    elif len(settings["SECRET_KEY"]) < 32:
-        yield f"SECRET_KEY is shorter than 32 characters: {make_one}"
-    if any(len(key) < 32 for key in settings["SECRET_KEY_FALLBACKS"]):
-        yield "SECRET_KEY_FALLBACKS holds a key shorter than 32 characters: leave it out."
-
-
-def _database_problems(settings: dict[str, Any]) -> Iterator[str]:
-    example = "as in postgresql://user:password@host/rekey or sqlite:////var/lib/rekey/rekey.db"
-    if not settings["DATABASE_URL"]:
-        yield f"DATABASE_URL is missing: give one {example}"
-        return
-    with suppress(ArgumentError, ValueError):
-        if make_url(_sqlalchemy_url(settings["DATABASE_URL"])).drivername in ("sqlite", "postgresql+psycopg"):
-            return
-    yield f"DATABASE_URL cannot be used: give one {example}"  # not quoted: it may hold a password
-
-
-def _url_problems(settings: dict[str, Any]) -> Iterator[str]:
-    given, example = settings["BASE_URL"], "as in https://account.example.com"
-    if not given:
-        yield f"BASE_URL is missing: it starts every mailed link, {example}"
-    elif not _is_base_url(given):
-        yield f"BASE_URL is {given!r}: give scheme and host, {example}"
-    elif given.startswith("http:") and urlsplit(given).hostname not in LOOPBACK:
-        yield f"BASE_URL is {given!r}: links that open accounts need https."
-
-
-def _is_base_url(text: str) -> bool:
-    try:
-        url = urlsplit(text)
-        surplus = url.query or url.fragment or url.username or url.port == 0
-    except ValueError:
-        return False
-    return url.scheme in ("http", "https") and bool(url.hostname) and not surplus and text.isascii()
-
-
-def _mail_problems(settings: dict[str, Any]) -> Iterator[str]:
-    if settings["MAIL_DELIVERY"] not in MAIL_DELIVERIES:
-        yield f"MAIL_DELIVERY is {settings['MAIL_DELIVERY']!r}: use one of {', '.join(MAIL_DELIVERIES)}."
-    if settings["MAIL_DELIVERY"] == "off":
-        return
-    encrypted = settings["MAIL_USE_TLS"] or settings["MAIL_USE_SSL"]
-    if not settings["MAIL_SERVER"] and not settings["DEV_MAILBOX"]:
-        yield "MAIL_SERVER is missing: the host that sends your mail (or MAIL_DELIVERY=off to do without)."
-    elif settings["MAIL_SERVER"] not in LOOPBACK | {""} and not encrypted and not settings["MAIL_ALLOW_PLAINTEXT"]:
-        yield "MAIL_USE_TLS is off: set MAIL_USE_TLS=1 (port 587), MAIL_USE_SSL=1 (465) or MAIL_ALLOW_PLAINTEXT=1."
-    if settings["MAIL_USE_TLS"] and settings["MAIL_USE_SSL"]:
-        yield "MAIL_USE_TLS and MAIL_USE_SSL are both on: STARTTLS (port 587) or TLS from the start (port 465)?"
-    if not _sender(settings):
-        yield "MAIL_DEFAULT_SENDER is missing: the address your mail comes from (or set ADMINS)."
-    for name, given in (("MAIL_DEFAULT_SENDER", _sender(settings)), ("SUPPORT_EMAIL", settings["SUPPORT_EMAIL"])):
-        if given and _mail_address(given) is None:
-            yield f"{name} is {given!r}: give one address, as in help@example.com or Example <help@example.com>"
-    try:
-        ssl.create_default_context(cafile=settings["MAIL_CA_FILE"] or None)
-    except OSError:
-        yield f"MAIL_CA_FILE is {settings['MAIL_CA_FILE']!r}: no certificates can be read from it."
-
-
-def _mail_address(text: str) -> Address | None:
-    """The one ASCII address in the text, with the name before it if there is one."""
-    name, address = parseaddr(text)
-    alone = text.isprintable() and "," not in text.replace(f'"{name}"', "")
-    with suppress(ValueError, HeaderParseError):
-        if alone and address and address.isascii():
-            return Address(name, addr_spec=address)
-    return None
-
-
-RANGES = {
-    "PORT": (1, 65_535),
-    "MAIL_PORT": (1, 65_535),
-    "RESET_LINK_MAX_AGE": (600, 86_400),
-    "PASSWORD_MIN_LENGTH": (8, 64),
-    "ARGON2_MEMORY_KIB": (19_456, 4_194_304),
-    "ARGON2_PASSES": (2, 100),
-    "ARGON2_LANES": (1, 64),
-    "MAIL_TIMEOUT": (1, 60),
-    "TRUSTED_PROXIES": (0, 10),
-}
-
-
-def _range_problems(settings: dict[str, Any]) -> Iterator[str]:
-    for name, (least, most) in RANGES.items():
-        if not least <= settings[name] <= most:
-            yield f"{name} is {settings[name]}: use {least} to {most}."
-
-
-def _sender(settings: dict[str, Any]) -> str:
-    return str(settings["MAIL_DEFAULT_SENDER"] or next(iter(settings["ADMINS"]), ""))
-
-
 def _derived(settings: dict[str, Any]) -> dict[str, Any]:
     secure = settings["BASE_URL"].startswith("https:")
-    sender = _mail_address(_sender(settings)) or Address(addr_spec="off@localhost")  # with MAIL_DELIVERY=off
+    sender = mail_address(sender_of(settings)) or Address(addr_spec="off@localhost")  # with MAIL_DELIVERY=off
     return {
         "BASE_URL": settings["BASE_URL"].rstrip("/"),
         "MAIL_DEFAULT_SENDER": str(Address(sender.display_name or settings["APP_NAME"], addr_spec=sender.addr_spec)),
         "SESSION_COOKIE_SECURE": secure,
         "SESSION_COOKIE_NAME": "__Host-session" if secure else "session",
-        "SQLALCHEMY_DATABASE_URI": _sqlalchemy_url(settings["DATABASE_URL"]),
+        "SQLALCHEMY_DATABASE_URI": sqlalchemy_url(settings["DATABASE_URL"]),
         "SQLALCHEMY_ENGINE_OPTIONS": {"pool_pre_ping": True},
     }
-
-
-def _sqlalchemy_url(url: str) -> str:
-    """Accept `postgres://` and `postgresql://`, as hosts give them, and name the driver."""
-    scheme, separator, rest = url.partition("://")
-    if scheme in ("postgres", "postgresql"):
-        scheme = "postgresql+psycopg"
-    return f"{scheme}{separator}{rest}"

@@ -23,7 +23,8 @@ MAY_IMPORT = {
     "app.database": set(),
     "app.keys": set(),
     "wsgi": {"app", "config"},
-    "config": set(),
+    "config": {"config_checks"},
+    "config_checks": set(),
     "gunicorn.conf": {"app.email", "config"},
 }
 
