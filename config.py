@@ -59,6 +59,7 @@ class Config:
     MAIL_CA_FILE: str = ""
     MAIL_TIMEOUT: int = 10
     MAIL_DELIVERY: str = "worker"
+    MAIL_RETENTION_DAYS: int = 30
 
     RESET_LINK_MAX_AGE: int = 3600
     PASSWORD_MIN_LENGTH: int = 15

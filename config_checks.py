@@ -103,6 +103,7 @@ RANGES = {
     "ARGON2_PASSES": (2, 100),
     "ARGON2_LANES": (1, 64),
     "MAIL_TIMEOUT": (1, 60),
+    "MAIL_RETENTION_DAYS": (1, 3650),
     "TRUSTED_PROXIES": (0, 10),
 }
 

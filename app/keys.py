@@ -11,6 +11,6 @@ def keys_for(purpose: str) -> list[bytes]:
     return [hmac.digest(secret.encode(), f"rekey {purpose}".encode() + b"\x01", "sha256") for secret in secrets]
 
 
-def keyed_digest(purpose: str, text: str) -> str:
-    """A digest that says nothing about `text` to whoever holds only the database."""
-    return hmac.new(keys_for(purpose)[0], text.encode(), "sha256").hexdigest()
+def keyed_digests(purpose: str, text: str) -> list[str]:
+    """Digests that say nothing about `text` to whoever holds only the database: one for each key, the present first."""
+    return [hmac.new(key, text.encode(), "sha256").hexdigest() for key in keys_for(purpose)]

@@ -139,7 +139,7 @@ class Postman:
     def deliver(self):
         """Deliver what is due; the messages that would have left."""
         with self.app.app_context(), mail.record_messages() as messages, Connection() as connection:
-            while row := claim():
+            for row in iter(lambda: next(iter(claim()), None), None):
                 deliver(row, connection)
         return messages
 

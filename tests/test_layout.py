@@ -118,7 +118,9 @@ def test_only_views_commands_and_the_worker_commit(modules):
         "app.auth.recover",
         "app.auth.register",
         "app.auth.sign_in",
+        "app.email.cli",
         "app.email.outbox",
+        "app.email.purge",
     }
 
 

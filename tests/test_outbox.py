@@ -8,8 +8,8 @@ from sqlalchemy import func, select, update
 
 from app.database import db_now
 from app.email import LINK, NOTICE, Draft, OutboxMessage, composes, enqueue, outbox, worker
-from app.email.outbox import LEASE_SECONDS, claim, deliver
-from app.email.smtp import Connection
+from app.email.outbox import LEASE_SECONDS, claim, deliver, hand_back, renew
+from app.email.smtp import Connection, UnreachableError
 from app.extensions import db, mail
 
 ADDRESS = "alice@example.com"
@@ -53,16 +53,18 @@ class Refusing(Connection):
         raise self.error
 
 
-def seconds_until_due(row_id):
-    db.session.expire_all()
-    row = db.session.get(OutboxMessage, row_id)
-    now = db.session.scalar(select(db_now()))
-    return (row.due_at - now).total_seconds()
-
-
 def reread(row_id):
-    db.session.expire_all()
-    return db.session.get(OutboxMessage, row_id)
+    """The row as the database has it; holds no lock."""
+    db.session.rollback()
+    row = db.session.get(OutboxMessage, row_id)
+    db.session.expunge_all()
+    db.session.rollback()
+    return row
+
+
+def seconds_until_due(row_id):
+    now = db.session.scalar(select(db_now()))
+    return (reread(row_id).due_at - now).total_seconds()
 
 
 def make_due():
@@ -70,36 +72,41 @@ def make_due():
     db.session.commit()
 
 
+def claim_one():
+    [row] = claim()
+    return row
+
+
 def try_all(error):
     make_due()
-    while row := claim():
+    for row in claim(100):
         deliver(row, Refusing(error))
 
 
 def test_a_mail_is_promised_only_if_the_transaction_commits(context):
     enqueue("hello", {"to": ADDRESS}, address=ADDRESS, locale="en")
     db.session.rollback()
-    assert claim() is None
+    assert claim() == []
 
 
 def test_a_delivered_row_is_marked_and_its_arguments_are_wiped(promise):
     row_id = promise()
     with mail.record_messages() as messages:
-        deliver(claim(), Connection())
+        deliver(claim_one(), Connection())
     row = reread(row_id)
     assert len(messages) == 1
     assert (row.outcome, row.args, row.attempts) == ("sent", {}, 1)
     assert row.done_at is not None
-    assert claim() is None
+    assert claim() == []
 
 
 def test_a_claimed_row_is_nobody_elses_until_its_lease_ends(promise):
     row_id = promise()
-    assert claim().id == row_id
-    assert claim() is None
+    assert claim_one().id == row_id
+    assert claim() == []
     assert LEASE_SECONDS - 5 < seconds_until_due(row_id) <= LEASE_SECONDS
     make_due()  # the worker died, and a minute has passed
-    assert claim().id == row_id
+    assert claim_one().id == row_id
     assert reread(row_id).attempts == 2
 
 
@@ -109,8 +116,8 @@ def test_of_many_workers_each_row_is_claimed_by_one(app, promise):
 
     def take_all():
         with app.app_context():
-            while row := claim():
-                claimed.append(row.id)
+            while rows := claim(3):
+                claimed.extend(row.id for row in rows)
 
     threads = [Thread(target=take_all) for _ in range(8)]
     for thread in threads:
@@ -124,12 +131,12 @@ def test_a_link_overtakes_a_backlog_of_notices(promise):
     for _ in range(5):
         promise("notice")
     link = promise("hello")
-    assert claim().id == link
+    assert claim_one().id == link
 
 
 def test_among_equals_the_oldest_goes_first(promise):
     ids = [promise() for _ in range(3)]
-    assert [claim().id for _ in ids] == ids
+    assert [claim_one().id for _ in ids] == ids
 
 
 @pytest.mark.parametrize(
@@ -176,7 +183,7 @@ def test_a_broken_mail_fails_alone_after_five_tries(promise, kind):
     broken, good = promise(kind), promise("hello")
     for _ in range(5):
         make_due()
-        while row := claim():
+        for row in claim(10):
             deliver(row, Connection())
     assert reread(broken).outcome == "failed"
     assert reread(broken).attempts == 5
@@ -188,7 +195,7 @@ def test_a_mail_that_outlived_its_use_is_not_sent(promise):
     db.session.execute(update(OutboxMessage).values(expires_at=db_now()))
     db.session.commit()
     with mail.record_messages() as messages:
-        deliver(claim(), Connection())
+        deliver(claim_one(), Connection())
     assert reread(row_id).outcome == "expired"
     assert messages == []
 
@@ -204,8 +211,7 @@ def test_every_try_carries_the_same_message_id(promise):
     with mail.record_messages() as messages:
         for _ in range(2):
             make_due()
-            row = claim()
-            deliver(row, Connection())
+            deliver(claim_one(), Connection())
             db.session.execute(update(OutboxMessage).values(done_at=None, args={"to": ADDRESS}))
             db.session.commit()
     first, second = (message.extra_headers["Message-ID"] for message in messages)
@@ -224,7 +230,6 @@ def test_an_idle_worker_is_at_work_within_half_a_second_and_stops_when_told(app,
             if reread(row_id).outcome == "sent":
                 sent.set()
                 break
-            db.session.rollback()
             stop.wait(0.05)
         stop.set()
         thread.join(5)
@@ -235,27 +240,143 @@ def test_an_idle_worker_is_at_work_within_half_a_second_and_stops_when_told(app,
 def test_the_worker_outlives_trouble_with_the_database(app, promise, monkeypatch, caplog):
     troubled = Event()
 
-    def trouble(connection):
+    def trouble(most):
         troubled.set()
         raise RuntimeError("the database is away")
 
     monkeypatch.setattr(worker, "TROUBLE_SECONDS", 0.05)
-    monkeypatch.setattr(worker, "deliver_next", trouble)
+    monkeypatch.setattr(outbox, "claim", trouble)
     stop = Event()
     thread = Thread(target=worker.work, args=(app, stop))
     thread.start()
     assert troubled.wait(5)
-    monkeypatch.undo()
-    row_id = promise("nobody") if "nobody" in outbox._composers else promise("reset_password")
+    monkeypatch.setattr(outbox, "claim", claim)
+    row_id = promise()
     for _ in range(100):
-        if reread(row_id).attempts:
+        if reread(row_id).done_at:
             break
-        db.session.rollback()
         stop.wait(0.05)
     stop.set()
     thread.join(5)
-    assert reread(row_id).attempts == 1
+    assert reread(row_id).outcome == "sent"
     assert "delivery is interrupted" in caplog.text
+
+
+def courier(app, error=None, stop=None):
+    courier = worker.Courier(app, stop or Event())
+    if error:
+        courier.connection = Refusing(error)
+    return courier
+
+
+def test_a_batch_is_delivered_over_one_connection(app, promise):
+    ids = [promise() for _ in range(3)]
+    with mail.record_messages() as messages:
+        assert courier(app).deliver_batch() == 3
+    assert len(messages) == 3
+    assert {reread(row_id).outcome for row_id in ids} == {"sent"}
+
+
+def test_a_server_that_is_away_stops_the_worker_and_not_each_row(app, promise):
+    first, second = promise(), promise()
+    away = courier(app, UnreachableError())
+    with pytest.raises(UnreachableError):
+        away.deliver_batch()
+    for row_id, attempts in ((first, 1), (second, 0)):
+        assert reread(row_id).attempts == attempts
+        assert seconds_until_due(row_id) <= 0
+    assert courier(app).deliver_batch() == 2
+
+
+def test_the_worker_looks_for_a_lost_server_at_growing_intervals(app, promise):
+    promise()
+    away = courier(app, UnreachableError())
+    rests = []
+    for _ in range(6):
+        rests.append(away._round())
+    assert rests == sorted(rests, key=lambda seconds: min(seconds, 24))
+    assert 4 <= rests[0] <= 6
+    assert 24 <= rests[-1] <= worker.LONGEST_REST
+    away.connection = Connection()
+    assert away._round() == 0
+    assert away.rebuffs == 0
+
+
+def test_a_worker_told_to_stop_hands_back_what_it_has_not_begun(app, promise):
+    ids = [promise() for _ in range(3)]
+    stop = Event()
+    composes("hello", LINK)(lambda row: stop.set() or Draft(ADDRESS, FACTS, template="already_registered"))
+    courier(app, stop=stop).deliver_batch()
+    assert [reread(row_id).outcome for row_id in ids] == ["sent", None, None]
+    assert [reread(row_id).attempts for row_id in ids] == [1, 0, 0]
+    assert [row.id for row in claim(10)] == ids[1:]
+
+
+def test_a_slow_batch_is_cut_short_so_that_a_link_can_overtake(app, promise, monkeypatch):
+    monkeypatch.setattr(worker, "BATCH_SECONDS", 0)
+    promise("notice")
+    assert courier(app).deliver_batch() == 1
+    assert claim_one().kind == "notice"  # nothing was begun, all was handed back
+
+
+def test_a_lease_is_renewed_while_its_row_is_in_hand(promise):
+    row_id = promise()
+    rows = claim()
+    db.session.execute(update(OutboxMessage).values(due_at=db_now(5)).returning(OutboxMessage.due_at))
+    db.session.commit()
+    rows[0].due_at = reread(row_id).due_at
+    renew(rows)
+    assert seconds_until_due(row_id) > LEASE_SECONDS - 5
+    assert rows[0].due_at == reread(row_id).due_at
+
+
+def test_a_lease_that_was_lost_is_neither_renewed_nor_handed_back(promise):
+    row_id = promise()
+    mine = claim()
+    make_due()  # while this worker was stopped, the lease ended ...
+    theirs = claim()  # ... and another has the row now
+    hand_back(mine)
+    assert reread(row_id).due_at == theirs[0].due_at
+    assert reread(row_id).attempts == 2
+    renew(mine)
+    assert reread(row_id).due_at == theirs[0].due_at
+
+
+def test_a_row_that_is_done_stays_done(promise):
+    row_id = promise()
+    rows = claim()
+    deliver(rows[0], Connection())
+    renew(rows)
+    hand_back(rows)
+    assert reread(row_id).outcome == "sent"
+
+
+def test_every_try_is_noted(promise):
+    row_id = promise()
+    try_all(smtplib.SMTPRecipientsRefused({ADDRESS: (450, b"4.2.0 greylisted")}))
+    make_due()
+    deliver(claim_one(), Connection())
+    assert [words for _, words in reread(row_id).tries] == ["SMTPRecipientsRefused: 450 4.2.0 greylisted", "suppressed"]
+
+
+def test_a_kind_that_only_a_newer_release_knows_waits(promise):
+    row_id = promise()
+    db.session.execute(update(OutboxMessage).values(kind="from the future"))
+    db.session.commit()
+    for _ in range(8):
+        make_due()
+        deliver(claim_one(), Connection())
+    assert reread(row_id).done_at is None
+    assert reread(row_id).last_error == "UnknownKindError"
+
+
+def test_an_address_that_smtp_cannot_carry_fails_alone(promise):
+    composes("hello", LINK)(lambda row: Draft("\u00e9va@example.com", FACTS, template="already_registered"))
+    row_id = promise()
+    for _ in range(5):
+        make_due()
+        deliver(claim_one(), Connection())
+    assert reread(row_id).outcome == "failed"
 
 
 def test_the_table_of_open_rows_is_indexed(context):

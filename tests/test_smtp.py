@@ -63,13 +63,19 @@ def test_a_connection_long_idle_is_opened_anew(sink, connection, monkeypatch):
     assert len({mail.session for mail in sink.mails}) == 2
 
 
-def test_a_connection_the_server_has_closed_costs_one_try_and_loses_nothing(sink, connection):
+def test_a_connection_the_server_has_closed_is_opened_anew(sink, connection):
     connection.send(letter())
     sink.stop()
     sink.start()
-    assert judge(failure(connection, letter())) is Verdict.RETRY
     connection.send(letter())
     assert len(sink.mails) == 2
+
+
+def test_a_connection_is_worn_out_after_so_many_mails(sink, connection, monkeypatch):
+    monkeypatch.setattr(smtp, "MAILS_PER_CONNECTION", 2)
+    for _ in range(5):
+        connection.send(letter())
+    assert len({mail.session for mail in sink.mails}) == 3
 
 
 def test_a_server_that_is_away_is_tried_again(sink, connection):

@@ -6,7 +6,7 @@ bp = Blueprint("auth", __name__, url_prefix="/auth")
 
 
 def init_app(app: Flask) -> None:
-    from app.auth import cli, emails, links, recover, register, sign_in  # noqa: F401 - each registers what it holds
+    from app.auth import cli, emails, links, purge, recover, register, sign_in  # noqa: F401 - each registers what it holds
 
     app.register_error_handler(links.DeadLink, links.show_dead_link)
     app.register_blueprint(bp)

@@ -5,6 +5,7 @@ from flask import Flask
 from app.email.addresses import address_key, parse_address
 from app.email.models import OutboxMessage
 from app.email.outbox import LINK, NOTICE, composes, enqueue
+from app.email.purge import purges
 from app.email.render import Draft
 from app.email.worker import start_in_server, stop_in_server
 
@@ -18,6 +19,7 @@ __all__ = [
     "enqueue",
     "init_app",
     "parse_address",
+    "purges",
     "start_in_server",
     "stop_in_server",
 ]

@@ -2,16 +2,17 @@
 
 import json
 import signal
+import sys
+from datetime import datetime
 from threading import Event
 
 import click
-from flask import Blueprint, current_app
-from sqlalchemy import func, select
+from flask import Blueprint, Flask, current_app
 
 from app.database import db_now
-from app.email import worker
-from app.email.models import OutboxMessage
-from app.email.smtp import Connection
+from app.email import report, worker
+from app.email.purge import purge as delete_dead_rows
+from app.email.smtp import UnreachableError, describe
 from app.extensions import db
 
 bp = Blueprint("outbox", __name__, cli_group="outbox")
@@ -19,45 +20,110 @@ bp.cli.help = "Deliver the mail that was promised, and see how it fares."
 
 
 @bp.cli.command()
-def work() -> None:
+@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Connections at a time.")
+def work(threads: int) -> None:
     """Deliver mail until told to stop (TERM or Ctrl-C)."""
+    _refuse_without_delivery()
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     click.echo("Delivering mail. Stop with Ctrl-C.")
-    worker.work(current_app._get_current_object(), stop)  # type: ignore[attr-defined]
+    worker.work(_app(), stop, threads)
     click.echo("Stopped; no message was left in hand.")
 
 
 @bp.cli.command()
 def drain() -> None:
     """Deliver what is due now, then exit."""
-    with Connection() as connection:
-        count = 0
-        while worker.deliver_next(connection):
-            count += 1
-    click.echo(f"{count} handled, {_counts()['waiting']} waiting for a later try.")
+    _refuse_without_delivery()
+    courier = worker.Courier(_app(), Event())
+    due = report.counts()["due"]
+    count = 0
+    progress = click.progressbar(length=due, label="Delivering", file=sys.stderr, hidden=not sys.stderr.isatty())
+    with courier.connection, progress as bar:
+        try:
+            while handled := courier.deliver_batch():
+                count += handled
+                bar.update(handled)
+        except UnreachableError as error:
+            raise click.ClickException(f"The mail server cannot be reached: {describe(error)}") from error
+    click.echo(f"{count} handled, {report.counts()['waiting']} waiting for a later try.")
 
 
 @bp.cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(as_json: bool) -> None:
-    """Say how much mail is due, waiting and failed."""
-    counts = _counts()
+    """Say how much mail is due, waiting and failed, and how old the oldest is."""
+    facts = report.counts() | report.pace()
     if as_json:
-        click.echo(json.dumps(counts))
+        click.echo(json.dumps(facts))
         return
-    for name, count in counts.items():
-        click.echo(f"{name:<8} {count}")
+    for name, fact in facts.items():
+        click.echo(f"{name.replace('_', ' '):<21} {fact}")
 
 
-def _counts() -> dict[str, int]:
-    """`due` now, `waiting` for their time, and how the done ones ended."""
-    outbox = OutboxMessage
-    ended = select(outbox.outcome, func.count()).where(outbox.done_at.is_not(None)).group_by(outbox.outcome)
-    still_open = outbox.done_at.is_(None)
-    due = select(func.count()).where(still_open, outbox.due_at <= db_now())
-    waiting = select(func.count()).where(still_open, outbox.due_at > db_now())
-    counts = {"due": db.session.scalar(due) or 0, "waiting": db.session.scalar(waiting) or 0}
-    counts |= dict.fromkeys(("sent", "nobody", "expired", "failed"), 0)
-    return counts | {str(outcome): count for outcome, count in db.session.execute(ended)}
+@bp.cli.command("list")
+@click.option("--state", type=click.Choice(report.STATES), help="Only those in this state.")
+@click.option("--kind", help="Only mails of this kind, as reset_password.")
+@click.option("--address", help="Only mails to this address, as it was typed.")
+@click.option("--most", type=click.IntRange(1), default=50, show_default=True, help="How many, newest first.")
+def list_command(state: str | None, kind: str | None, address: str | None, most: int) -> None:
+    """List promised mail, newest first."""
+    rows = report.find(state=state, kind=kind, address=address, most=most)
+    for row in rows:
+        words = row.outcome if row.done_at else f"due {_time(row.due_at)}"
+        click.echo(f"{row.reference}  {_time(row.created_at)}  {row.kind:<16}  {row.attempts:>3} tries  {words}")
+    if not rows:
+        click.echo("None.", err=True)
+
+
+@bp.cli.command()
+@click.argument("address_or_reference")
+def trace(address_or_reference: str) -> None:
+    """Tell what became of the mails to ADDRESS, or of the one with this REFERENCE."""
+    rows = report.trace(address_or_reference)
+    if not rows:
+        raise click.ClickException("No mail is known under that address or reference.")
+    for row in rows:
+        click.echo(f"{row.reference}  {row.kind}")
+        click.echo(f"  {_time(row.created_at)}  asked and queued")
+        for moment, words in row.tries:
+            click.echo(f"  {_time(datetime.fromisoformat(moment))}  {words}")
+        click.echo(f"  {report.verdict(row)}")
+
+
+@bp.cli.command()
+@click.argument("reference", required=False)
+@click.option("--all", "every", is_flag=True, help="Every mail that waits for a later try.")
+def retry(reference: str | None, every: bool) -> None:
+    """Try the mail with this REFERENCE, or all that wait, now instead of later."""
+    if bool(reference) == every:
+        raise click.UsageError("Name a reference, or say --all.")
+    rows = report.find(state="waiting", most=1_000_000) if every else report.trace(reference or "")
+    open_rows = [row for row in rows if row.done_at is None]
+    if reference and not open_rows:
+        raise click.ClickException("No mail with that reference waits. What is done cannot be sent again: ask anew.")
+    for row in open_rows:
+        row.due_at = db_now()
+    db.session.commit()
+    click.echo(f"{len(open_rows)} due now.")
+
+
+@bp.cli.command()
+def purge() -> None:
+    """Delete what is done with: old mails, links, sessions and events. Workers do so by themselves, once an hour."""
+    for table, count in delete_dead_rows().items():
+        click.echo(f"{table:<20} {count} deleted")
+
+
+def _refuse_without_delivery() -> None:
+    if current_app.config["MAIL_DELIVERY"] == "off":
+        raise click.ClickException("MAIL_DELIVERY is off: this site sends no mail. See: flask users reset-link")
+
+
+def _app() -> Flask:
+    return current_app._get_current_object()  # type: ignore[attr-defined]
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S}"

@@ -36,6 +36,7 @@ class OutboxMessage(Base):
     done_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     outcome: Mapped[str | None] = mapped_column(String(10))
     last_error: Mapped[str | None] = mapped_column(String(500))
+    tries: Mapped[list[list[str]]] = mapped_column(JSON, default=list, server_default="[]")  # [moment, what happened]
     message_id: Mapped[str] = mapped_column(String(26), unique=True)
     address_digest: Mapped[str | None] = mapped_column(String(64), index=True)
 

@@ -7,27 +7,29 @@ with the same Message-ID, once more; nothing ever makes it vanish.
 
 import logging
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select, tuple_, update
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from app.database import db_now
+from app.database import Base, db_now, utcnow
 from app.email import smtp
 from app.email.addresses import address_key
 from app.email.models import OutboxMessage, new_message_id
 from app.email.render import Draft, render
 from app.extensions import db
-from app.keys import keyed_digest
+from app.keys import keyed_digests
 
 logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 60
 FIRST_RETRY_SECONDS = 5
 LAST_RETRY_SECONDS = 300
+TRIES_KEPT = 50
 BROKEN_AFTER_TRIES = 5  # of a composer or template: no later try will mend it
 DATABASE_AWAY = (OperationalError, InterfaceError)
 
@@ -77,74 +79,116 @@ def enqueue(kind: str, args: dict[str, Any], *, address: str, locale: str | None
         due_at=db_now(),
         expires_at=db_now(urgency.life.total_seconds()),
         message_id=new_message_id(),
-        address_digest=digest_address(address),
+        address_digest=address_digests(address)[0],
     )
     db.session.add(row)
     return row
 
 
-def digest_address(address: str) -> str:
-    return keyed_digest("outbox address", address_key(address))
+def address_digests(address: str) -> list[str]:
+    """Under the present key, then under each former one."""
+    return keyed_digests("outbox address", address_key(address))
 
 
-def claim() -> OutboxMessage | None:
-    """Take the most urgent due row for LEASE_SECONDS, so that no other worker does, and commit."""
+def claim(most: int = 1) -> list[OutboxMessage]:
+    """Take the most urgent due rows for LEASE_SECONDS, so that no other worker does, and commit.
+
+    They come detached: what happens to the session later does not touch them.
+    """
     due = (
         select(OutboxMessage.id)
         .where(OutboxMessage.done_at.is_(None), OutboxMessage.due_at <= db_now())
         .order_by(OutboxMessage.priority, OutboxMessage.due_at)
-        .limit(1)
+        .limit(most)
     )
     # A glance first: on SQLite the claim takes the write lock, and an idle worker must not.
     with db.engine.connect().execution_options(sqlite_begin="DEFERRED") as reader:
-        if reader.scalar(due) is None:
-            return None
+        if reader.scalar(due.limit(1)) is None:
+            return []
     claimed = due.with_for_update(skip_locked=True).cte("due")  # SQLite, which has one writer, drops the clause
-    row = db.session.scalar(
+    rows = db.session.scalars(
         update(OutboxMessage)
         .where(OutboxMessage.id.in_(select(claimed.c.id)))
         .values(due_at=db_now(LEASE_SECONDS), attempts=OutboxMessage.attempts + 1)
         .returning(OutboxMessage)
-    )
+    ).all()
     db.session.commit()
-    return row
+    db.session.expunge_all()
+    return sorted(rows, key=lambda row: (row.priority, row.created_at, row.id))
+
+
+def renew(rows: list[OutboxMessage]) -> None:
+    """Extend the lease of rows still in hand, and commit. A row that was marked meanwhile keeps its mark."""
+    if rows:
+        _still_mine(rows, due_at=db_now(LEASE_SECONDS))
+
+
+def hand_back(rows: list[OutboxMessage]) -> None:
+    """Return rows that were not tried: due at once, for any worker."""
+    if rows:
+        _still_mine(rows, due_at=db_now(), attempts=OutboxMessage.attempts - 1)
+
+
+def _still_mine(rows: list[OutboxMessage], **values: Any) -> None:
+    leases = [(row.id, row.due_at) for row in rows]
+    changed = db.session.execute(
+        update(OutboxMessage)
+        .where(tuple_(OutboxMessage.id, OutboxMessage.due_at).in_(leases), OutboxMessage.done_at.is_(None))
+        .values(**values)
+        .returning(OutboxMessage.id, OutboxMessage.due_at)
+        .execution_options(synchronize_session=False)
+    )
+    new_leases = {row.id: row.due_at for row in changed}
+    db.session.commit()
+    for row in rows:
+        row.due_at = new_leases.get(row.id, row.due_at)
 
 
 def deliver(row: OutboxMessage, connection: smtp.Connection) -> None:
     """One try: compose, render, send, mark. A mail that cannot leave is kept for a later try or given up, visibly.
 
-    Raises what says that the database is away: nothing can be marked then, and the lease brings the row back.
+    Raises UnreachableError, after noting it, where there was no server to speak to; and what says that the database
+    is away: nothing can be marked then, and the lease brings the row back.
     """
     try:
-        outcome = _send(row, connection)
+        outcome, words, new_rows = _send(row, connection)
     except DATABASE_AWAY:
+        raise
+    except smtp.UnreachableError as error:
+        db.session.rollback()
+        _note(row, smtp.describe(error), due_at=db_now())  # the worker rests, not the row
         raise
     except Exception as error:
         db.session.rollback()
         _postpone_or_give_up(row, error)
     else:
-        _finish(row, outcome)
-    db.session.commit()
+        _finish(row, outcome, words, new_rows)
 
 
-def _send(row: OutboxMessage, connection: smtp.Connection) -> str:
+def _send(row: OutboxMessage, connection: smtp.Connection) -> tuple[str, str, list[Base]]:
+    """The row's outcome, the server's receipt, and what is to be recorded with it."""
     claimed_at = row.due_at - timedelta(seconds=LEASE_SECONDS)  # by the database's clock
     if row.expires_at <= claimed_at:
-        return "expired"
+        return "expired", "outlived its use", []
     draft = _compose(row)
-    if draft is None:
-        return "nobody"
     db.session.commit()  # a link must be good before its mail arrives, and no lock is held while SMTP talks
+    if draft is None:
+        return "nobody", "no account to write to", []
     connection.send(_render(row, draft))
-    db.session.add_all(draft.once_sent)
-    return "sent"
+    return "sent", connection.receipt, draft.once_sent
 
 
 class BrokenMailError(Exception):
     """A composer or a template failed. Wrapped, because Jinja's TemplateNotFound is an OSError, like bad networks."""
 
 
+class UnknownKindError(Exception):
+    """A kind no composer is registered for: a newer release may know it, so the row waits until it expires."""
+
+
 def _compose(row: OutboxMessage) -> Draft | None:
+    if row.kind not in _composers:
+        raise UnknownKindError
     try:
         _, composer = _composers[row.kind]
         return composer(row)
@@ -161,25 +205,50 @@ def _render(row: OutboxMessage, draft: Draft) -> smtp.Message:
         raise BrokenMailError from error
 
 
-def _finish(row: OutboxMessage, outcome: str) -> None:
-    row.done_at, row.outcome, row.args = db_now(), outcome, {}
+def _finish(row: OutboxMessage, outcome: str, words: str, new_rows: list[Base] | None = None) -> None:
+    """Mark the row as done. A mail that has left is marked even if the database is away for a moment: the mark is
+    all that keeps it from leaving again."""
     logger.info("mail %s %s: %s after %d tries", row.reference, row.kind, outcome, row.attempts)
+    for seconds in (0.2, 0.5, 1, 2, 4, 8, None):
+        try:
+            db.session.add_all(new_rows or [])
+            _note(row, words, done_at=db_now(), outcome=outcome, args={})
+            return
+        except DATABASE_AWAY:
+            db.session.rollback()
+            if seconds is None or outcome != "sent":
+                raise
+            time.sleep(seconds)
 
 
 def _postpone_or_give_up(row: OutboxMessage, error: Exception) -> None:
     broken = isinstance(error, BrokenMailError)
     verdict = smtp.judge(error)
-    row.last_error = smtp.describe(error.__cause__ if broken else error)
+    words = smtp.describe(error.__cause__ if broken else error)
     level = logging.WARNING if verdict is smtp.Verdict.RETRY else logging.ERROR
-    words = (row.reference, row.kind, row.attempts, row.last_error)
-    logger.log(level, "mail %s %s: try %d: %s", *words, exc_info=error if broken else None)
+    facts = (row.reference, row.kind, row.attempts, words)
+    logger.log(level, "mail %s %s: try %d: %s", *facts, exc_info=error if broken else None)
     if (broken and row.attempts >= BROKEN_AFTER_TRIES) or verdict is smtp.Verdict.REFUSED:
-        _finish(row, "failed")
+        _finish(row, "failed", words)
     else:
-        row.due_at = db_now(_pause(row.attempts))
+        _note(row, words, due_at=db_now(pause(row.attempts)))
 
 
-def _pause(tries: int) -> float:
-    """Seconds until the next try: doubling, capped, and never in step with the other rows' tries."""
-    pause = min(FIRST_RETRY_SECONDS * 2 ** (tries - 1), LAST_RETRY_SECONDS)
-    return pause * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+def _note(row: OutboxMessage, words: str, **values: Any) -> None:
+    """Write down how a try ended, and commit."""
+    tries = [*row.tries, [utcnow().isoformat(timespec="seconds"), words]][-TRIES_KEPT:]
+    if values.get("outcome") not in ("sent", "nobody"):
+        values["last_error"] = words
+    db.session.execute(
+        update(OutboxMessage)
+        .where(OutboxMessage.id == row.id, OutboxMessage.done_at.is_(None))
+        .values(tries=tries, **values)
+        .execution_options(synchronize_session=False)
+    )
+    db.session.commit()
+
+
+def pause(tries: int) -> float:
+    """Seconds until the next try: doubling, capped, and never in step with the other tries."""
+    seconds = min(FIRST_RETRY_SECONDS * 2.0 ** min(tries - 1, 10), LAST_RETRY_SECONDS)
+    return seconds * random.uniform(0.8, 1.2)  # noqa: S311 - no secret

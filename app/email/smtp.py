@@ -13,6 +13,8 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import parseaddr
 from enum import Enum
+from select import select
+from socket import SHUT_RDWR, socket
 from time import monotonic
 from typing import Any, Self
 
@@ -20,6 +22,11 @@ import flask_mail
 from flask import current_app
 
 IDLE_SECONDS = 30  # servers hang up on a silent client, some after a minute
+MAILS_PER_CONNECTION = 100  # servers have limits of their own, and answer 421 when they are reached
+
+
+class UnreachableError(Exception):
+    """No server to speak to: no connection, no trusted certificate, no login. Says nothing about any one mail."""
 
 
 class Verdict(Enum):
@@ -31,6 +38,8 @@ class Verdict(Enum):
 def judge(error: Exception) -> Verdict:
     """Sort what went wrong with one try (RFC 5321, 4.2.1: 4yz may pass later, 5yz will not)."""
     match error:
+        case UnreachableError(__cause__=Exception() as cause):
+            return judge(cause)
         case smtplib.SMTPRecipientsRefused(recipients=refused):
             return _judge_recipient(*next(iter(refused.values())))
         case smtplib.SMTPDataError():
@@ -57,6 +66,8 @@ def _judge_recipient(code: int, text: bytes) -> Verdict:
 def describe(error: BaseException | None) -> str:
     """One line for `last_error` and the log: the server's words, without anybody's address."""
     match error:
+        case UnreachableError():
+            return describe(error.__cause__)
         case smtplib.SMTPRecipientsRefused(recipients=refused):
             code, text = next(iter(refused.values()))
             words = f"{code} {_decode(text)}"
@@ -100,6 +111,8 @@ class Message(flask_mail.Message):
         return self.source
 
     def _build(self, to: str) -> bytes:
+        if not to.isascii():
+            raise ValueError("an address that SMTP cannot carry")
         mail = EmailMessage(policy=SMTP)
         mail["From"] = self.sender
         mail["To"] = Address(addr_spec=to)
@@ -114,14 +127,74 @@ class Message(flask_mail.Message):
         return mail.as_bytes()
 
 
+class _Smtp(smtplib.SMTP):
+    """Keeps what smtplib forgets: whether a mail was begun, and the server's receipt for it."""
+
+    begun = False
+    receipt = ""
+
+    def data(self, msg: Any) -> tuple[int, bytes]:
+        self.begun = True
+        code, text = super().data(msg)
+        self.receipt = f"{code} {_decode(text)}"
+        return code, text
+
+
+class _SmtpOverTls(_Smtp, smtplib.SMTP_SSL):
+    pass
+
+
 class Connection(flask_mail.Connection):
     """A connection that opens on first use, stays open for the next message and is dropped after any error."""
+
+    host: _Smtp | None
 
     def __init__(self) -> None:
         super().__init__(current_app.extensions["mail"])
         self.used_at = 0.0
+        self.receipt = ""  # the server's, for the last mail sent
 
-    def configure_host(self) -> smtplib.SMTP | smtplib.SMTP_SSL:
+    def __enter__(self) -> Self:
+        return self  # opened by the first send: an idle worker keeps no connection
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def send(self, message: flask_mail.Message, envelope_from: str | tuple[str, str] | None = None) -> None:
+        """Send one mail. Raises UnreachableError, or what smtplib raises about this mail."""
+        if self.host is not None and self._is_stale():
+            self.close()
+        kept = self.host
+        try:
+            return self._send(message, envelope_from)
+        except (smtplib.SMTPServerDisconnected, smtplib.SMTPSenderRefused) as error:
+            # Since the mail before this one, a kept connection may have been closed, or its quota used up (421).
+            if kept is None or kept.begun or getattr(error, "smtp_code", 421) != 421:
+                raise
+        self._send(message, envelope_from)
+
+    def _send(self, message: flask_mail.Message, envelope_from: str | tuple[str, str] | None) -> None:
+        self.open()
+        if self.host is not None:
+            self.host.begun = False
+        try:
+            super().send(message, envelope_from)
+        except BaseException:
+            self.close()  # whatever state the dialogue is in, the next message starts afresh
+            raise
+        self.used_at = monotonic()
+        self.receipt = self.host.receipt if self.host else "suppressed"
+
+    def open(self) -> None:
+        """Connect unless connected. Raises UnreachableError."""
+        if self.host is None and not self.mail.suppress:
+            try:
+                self.host = self.configure_host()
+            except Exception as error:
+                raise UnreachableError from error
+            self.num_emails = 0
+
+    def configure_host(self) -> _Smtp:
         config = current_app.config
         server, port = config["MAIL_SERVER"], config["MAIL_PORT"]
         if not server:  # only development starts without one
@@ -133,7 +206,7 @@ class Connection(flask_mail.Connection):
             "local_hostname": sender_domain(),  # the default is a DNS look-up of this machine's name
         }
         context = ssl.create_default_context(cafile=config["MAIL_CA_FILE"] or None)
-        host = smtplib.SMTP_SSL(**common, context=context) if config["MAIL_USE_SSL"] else smtplib.SMTP(**common)
+        host = _SmtpOverTls(**common, context=context) if config["MAIL_USE_SSL"] else _Smtp(**common)
         try:
             if config["MAIL_USE_TLS"]:
                 host.starttls(context=context)
@@ -144,23 +217,11 @@ class Connection(flask_mail.Connection):
             raise
         return host
 
-    def __enter__(self) -> Self:
-        return self  # opened by the first send: an idle worker keeps no connection
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def send(self, message: flask_mail.Message, envelope_from: str | tuple[str, str] | None = None) -> None:
-        if self.host is not None and monotonic() - self.used_at > IDLE_SECONDS:
-            self.close()
-        if self.host is None and not self.mail.suppress:
-            self.host = self.configure_host()
-        try:
-            super().send(message, envelope_from)
-        except BaseException:
-            self.close()  # whatever state the dialogue is in, the next message starts afresh
-            raise
-        self.used_at = monotonic()
+    def _is_stale(self) -> bool:
+        """Worn out, idle for long, or hung up on: a server that has something to say unasked says goodbye."""
+        idle = monotonic() - self.used_at > IDLE_SECONDS
+        sock = self.host.sock if self.host else None
+        return idle or self.num_emails >= MAILS_PER_CONNECTION or sock is None or bool(select([sock], [], [], 0)[0])
 
     def close(self) -> None:
         """Say QUIT if anybody listens. Never raises: the mail's fate is known before this."""
@@ -169,3 +230,10 @@ class Connection(flask_mail.Connection):
             with suppress(OSError):
                 host.quit()
             host.close()
+
+    def abort(self) -> None:
+        """Hang up from another thread, on a server that takes for ever; `send` then raises."""
+        sock = self.host and self.host.sock
+        if sock:
+            with suppress(OSError):
+                socket.shutdown(sock, SHUT_RDWR)  # not SSLSocket's own, which the sending thread is using

@@ -1,44 +1,125 @@
-"""The delivery loop: a thread inside a serving process, or a process of its own (`flask outbox work`)."""
+"""Delivery: threads inside a serving process, or a process of its own (`flask outbox work`)."""
 
 import logging
 import os
+from contextlib import suppress
 from threading import Event, Lock, Thread
+from time import monotonic
 
 from flask import Flask, current_app
 
 from app.email import outbox
-from app.email.smtp import Connection
+from app.email.models import OutboxMessage
+from app.email.purge import purge
+from app.email.smtp import Connection, UnreachableError
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.3
+POLL_SECONDS = 0.3  # an idle worker starts on a new row within half a second
+BATCH = 20
+BATCH_SECONDS = 5  # then the rest is handed back, so that a new reset overtakes a batch of notices
 TROUBLE_SECONDS = 2
+LONGEST_REST = 30  # seconds between two looks for a server that is away
+RENEW_SECONDS = 15
+SEND_SECONDS = 300  # a server that takes longer for one mail is hung up on (RFC 5321, 4.5.3.2: 5 minutes a step)
+PURGE_SECONDS = 3600
+FAREWELL_SECONDS = 20  # for the mail in hand after being told to stop, of the 30 that process managers grant
 
 
-def work(app: Flask, stop: Event) -> None:
-    """Deliver what falls due until told to stop; then finish the message in hand."""
-    with app.app_context():
-        connection = Connection()
-    with connection:
-        while not stop.is_set():
+class Courier:
+    """One delivery loop, with a connection and a batch of its own."""
+
+    def __init__(self, app: Flask, stop: Event) -> None:
+        self.app = app
+        self.stop = stop
+        self.in_hand: list[OutboxMessage] = []
+        self.busy_since: float | None = None
+        self.rebuffs = 0  # in a row, by a server that is away
+        with app.app_context():
+            self.connection = Connection()
+
+    def run(self) -> None:
+        """Deliver what falls due until told to stop; then finish the message in hand and hand back the rest."""
+        with self.connection:
+            while not self.stop.is_set():
+                self.stop.wait(self._round())
+
+    def _round(self) -> float:
+        """Deliver a batch. Returns the seconds to rest after it."""
+        try:
+            with self.app.app_context():
+                return 0 if self.deliver_batch() else POLL_SECONDS
+        except UnreachableError:
+            self.rebuffs += 1
+            return min(outbox.pause(self.rebuffs), LONGEST_REST)
+        except Exception:
+            # Most likely the database is away. Whatever it is, mail must flow again when it is over.
+            logger.exception("delivery is interrupted, next try in %d s", TROUBLE_SECONDS)
+            return TROUBLE_SECONDS
+
+    def deliver_batch(self) -> int:
+        """Claim and deliver a batch; how many rows were due. Raises UnreachableError where no server answers."""
+        self.in_hand = claimed = outbox.claim(BATCH)
+        try:
+            self._deliver_in_hand()
+        finally:
+            rest, self.in_hand = self.in_hand, []
+            with suppress(*outbox.DATABASE_AWAY):
+                outbox.hand_back(rest)
+        return len(claimed)
+
+    def _deliver_in_hand(self) -> None:
+        until = monotonic() + BATCH_SECONDS
+        while self.in_hand and monotonic() < until and not self.stop.is_set():
+            self.busy_since = monotonic()
             try:
-                with app.app_context():
-                    delivered = deliver_next(connection)
-            except Exception:
-                # Most likely the database is away. Whatever it is, mail must flow again when it is over.
-                logger.exception("delivery is interrupted, next try in %d s", TROUBLE_SECONDS)
-                stop.wait(TROUBLE_SECONDS)
-            else:
-                if not delivered:
-                    stop.wait(POLL_SECONDS)
+                outbox.deliver(self.in_hand[0], self.connection)
+            finally:
+                self.busy_since = None
+                self.in_hand = self.in_hand[1:]  # a new list: another thread may be reading this one
+            self.rebuffs = 0
 
 
-def deliver_next(connection: Connection) -> bool:
-    """Deliver one due row; False when nothing is due."""
-    row = outbox.claim()
-    if row is not None:
-        outbox.deliver(row, connection)
-    return row is not None
+def work(app: Flask, stop: Event, threads: int = 1) -> None:
+    """Deliver with so many connections until told to stop, and look after what is in hand meanwhile."""
+    couriers = [Courier(app, stop) for _ in range(threads)]
+    loops = [Thread(target=courier.run, name=f"courier-{number}") for number, courier in enumerate(couriers)]
+    for loop in loops:
+        loop.daemon = True
+        loop.start()
+    next_purge = monotonic()
+    while not stop.wait(RENEW_SECONDS):
+        _look_after(app, couriers)
+        if monotonic() >= next_purge:
+            next_purge = monotonic() + PURGE_SECONDS
+            _purge(app)
+    farewell = monotonic() + FAREWELL_SECONDS
+    for loop in loops:
+        loop.join(max(0, farewell - monotonic()))
+    for courier in couriers:
+        courier.connection.abort()
+    for loop in loops:
+        loop.join(5)
+
+
+def _look_after(app: Flask, couriers: list[Courier]) -> None:
+    """Renew the leases of what is in hand, and hang up on servers that take for ever."""
+    for courier in couriers:
+        if courier.busy_since is not None and monotonic() - courier.busy_since > SEND_SECONDS:
+            courier.connection.abort()
+        try:
+            with app.app_context():
+                outbox.renew(courier.in_hand)
+        except Exception:
+            logger.exception("leases could not be renewed")
+
+
+def _purge(app: Flask) -> None:
+    try:
+        with app.app_context():
+            purge()
+    except Exception:
+        logger.exception("dead rows could not be deleted")
 
 
 class DeliveryThread:

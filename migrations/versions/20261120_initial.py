@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("done_at", MOMENT, nullable=True),
         sa.Column("outcome", sa.String(length=10), nullable=True),
         sa.Column("last_error", sa.String(length=500), nullable=True),
+        sa.Column("tries", sa.JSON(), server_default="[]", nullable=False),
         sa.Column("message_id", sa.String(length=26), nullable=False),
         sa.Column("address_digest", sa.String(length=64), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox_messages")),

@@ -1,0 +1,38 @@
+"""Which rows about accounts are dead."""
+
+from sqlalchemy import ColumnElement
+
+from app.auth.models import Registration, SecurityEvent, UserSession
+from app.database import db_now
+from app.email import purges
+
+REGISTRATION_DAYS = 2  # a link lives a day, from the last of the tries to mail it
+EVENT_DAYS = 365
+
+
+@purges(Registration)
+def _links_that_expired() -> ColumnElement[bool]:
+    return Registration.created_at < _days_ago(REGISTRATION_DAYS)
+
+
+@purges(SecurityEvent)
+def _old_events() -> ColumnElement[bool]:
+    return SecurityEvent.created_at < _days_ago(EVENT_DAYS)
+
+
+@purges(UserSession)
+def _sessions_that_ended() -> ColumnElement[bool]:
+    idle, absolute = UserSession.LIVES[True]
+    brief_idle, brief_absolute = UserSession.LIVES[False]
+    brief = (UserSession.last_used_at < _days_ago(brief_idle.days)) | (
+        UserSession.created_at < _days_ago(brief_absolute.days)
+    )
+    return (
+        (UserSession.last_used_at < _days_ago(idle.days))
+        | (UserSession.created_at < _days_ago(absolute.days))
+        | (~UserSession.remember & brief)
+    )
+
+
+def _days_ago(days: int) -> db_now:
+    return db_now(-86_400 * days)

@@ -1,0 +1,79 @@
+"""Questions an operator asks the outbox: what is due, what became of a mail."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, select
+
+from app.database import db_now
+from app.email.models import OutboxMessage
+from app.email.outbox import address_digests
+from app.extensions import db
+
+OUTCOMES = ("sent", "nobody", "expired", "failed")
+STATES = ("due", "waiting", *OUTCOMES)
+
+
+def _in_state(state: str) -> ColumnElement[bool]:
+    still_open = OutboxMessage.done_at.is_(None)
+    if state == "due":
+        return still_open & (OutboxMessage.due_at <= db_now())
+    if state == "waiting":
+        return still_open & (OutboxMessage.due_at > db_now())
+    return OutboxMessage.outcome == state
+
+
+def counts() -> dict[str, int]:
+    """`due` now, `waiting` for their time or a later try, and how the done ones ended."""
+    ended = select(OutboxMessage.outcome, func.count()).where(OutboxMessage.done_at.is_not(None))
+    found = {state: _count(_in_state(state)) for state in ("due", "waiting")} | dict.fromkeys(OUTCOMES, 0)
+    return found | {str(outcome): count for outcome, count in db.session.execute(ended.group_by(OutboxMessage.outcome))}
+
+
+def pace() -> dict[str, float]:
+    """How fast mail leaves: the age of the oldest due row in seconds, and mails sent in the last hour."""
+    oldest = db.session.scalar(select(func.min(OutboxMessage.due_at)).where(_in_state("due")))
+    now = db.session.scalar(select(db_now()))
+    age = (now - oldest).total_seconds() if now and oldest else 0.0
+    recent = (OutboxMessage.outcome == "sent") & (OutboxMessage.done_at > db_now(-3600))
+    return {"oldest_due_seconds": round(age, 1), "sent_last_hour": _count(recent)}
+
+
+def find(*, state: str | None = None, kind: str | None = None, address: str | None = None, most: int) -> list[Any]:
+    """Rows, newest first."""
+    query = select(OutboxMessage).order_by(OutboxMessage.id.desc()).limit(most)
+    if state:
+        query = query.where(_in_state(state))
+    if kind:
+        query = query.where(OutboxMessage.kind == kind)
+    if address:
+        query = query.where(OutboxMessage.address_digest.in_(address_digests(address)))
+    return list(db.session.scalars(query))
+
+
+def trace(address_or_reference: str) -> list[OutboxMessage]:
+    """The rows of an address, or of a reference as page and mail show it, oldest first."""
+    if "@" in address_or_reference:
+        return find(address=address_or_reference, most=100)[::-1]
+    start = address_or_reference.strip().replace("-", "").lower()
+    if len(start) < 8 or not start.isalnum():
+        return []
+    query = select(OutboxMessage).where(OutboxMessage.message_id.startswith(start)).order_by(OutboxMessage.id)
+    return list(db.session.scalars(query))
+
+
+def verdict(row: OutboxMessage) -> str:
+    """What became of a mail, in a sentence."""
+    if row.done_at is None:
+        return (
+            f"not done yet: due {row.due_at:%Y-%m-%d %H:%M:%S}, given up after {row.expires_at:%Y-%m-%d %H:%M:%S} (UTC)"
+        )
+    return {
+        "sent": "sent: the mail server has taken it",
+        "nobody": "nobody: no active account has that address, so nothing was sent",
+        "expired": "expired: it could not leave in time, and a mail so late would have been of no use",
+        "failed": f"failed: {row.last_error}",
+    }[str(row.outcome)]
+
+
+def _count(condition: ColumnElement[bool]) -> int:
+    return db.session.scalar(select(func.count()).select_from(OutboxMessage).where(condition)) or 0
