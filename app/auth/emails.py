@@ -1,5 +1,7 @@
 """The mails about accounts: one small composer each. They run in the worker."""
 
+from sqlalchemy import insert
+
 from app.auth import tokens
 from app.auth.models import Registration, SecurityEvent, User
 from app.email import LINK, NOTICE, Draft, OutboxMessage, composes
@@ -13,7 +15,7 @@ def reset_password(row: OutboxMessage) -> Draft | None:
     if user is None:
         return None
     token = user.get_reset_password_token()  # minted now: none is ever at rest in the database
-    asked = SecurityEvent(user_id=user.id, kind="reset_asked", created_at=row.created_at, **row.args["client"])
+    asked = {"user_id": user.id, "kind": "reset_asked", "created_at": row.created_at, **row.args["client"]}
     return Draft(
         to=user.email,
         locale=user.locale,
@@ -24,7 +26,7 @@ def reset_password(row: OutboxMessage) -> Draft | None:
             "asked_at": row.created_at,
             "client": row.args["client"],
         },
-        once_sent=[asked],
+        once_sent=[insert(SecurityEvent).values(asked)],
     )
 
 

@@ -8,15 +8,15 @@ with the same Message-ID, once more; nothing ever makes it vanish.
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select, tuple_, update
+from sqlalchemy import Insert, select, tuple_, update
 from sqlalchemy.exc import InterfaceError, OperationalError
 
-from app.database import Base, db_now, utcnow
+from app.database import db_now, utcnow
 from app.email import smtp
 from app.email.addresses import address_key
 from app.email.models import OutboxMessage, new_message_id
@@ -131,12 +131,11 @@ def hand_back(rows: list[OutboxMessage]) -> None:
 
 def _still_mine(rows: list[OutboxMessage], **values: Any) -> None:
     leases = [(row.id, row.due_at) for row in rows]
-    changed = db.session.execute(
+    changed = db.session.connection().execute(
         update(OutboxMessage)
         .where(tuple_(OutboxMessage.id, OutboxMessage.due_at).in_(leases), OutboxMessage.done_at.is_(None))
         .values(**values)
         .returning(OutboxMessage.id, OutboxMessage.due_at)
-        .execution_options(synchronize_session=False)
     )
     new_leases = {row.id: row.due_at for row in changed}
     db.session.commit()
@@ -151,7 +150,7 @@ def deliver(row: OutboxMessage, connection: smtp.Connection) -> None:
     is away: nothing can be marked then, and the lease brings the row back.
     """
     try:
-        outcome, words, new_rows = _send(row, connection)
+        outcome, words, records = _send(row, connection)
     except DATABASE_AWAY:
         raise
     except smtp.UnreachableError as error:
@@ -162,10 +161,10 @@ def deliver(row: OutboxMessage, connection: smtp.Connection) -> None:
         db.session.rollback()
         _postpone_or_give_up(row, error)
     else:
-        _finish(row, outcome, words, new_rows)
+        _finish(row, outcome, words, records)
 
 
-def _send(row: OutboxMessage, connection: smtp.Connection) -> tuple[str, str, list[Base]]:
+def _send(row: OutboxMessage, connection: smtp.Connection) -> tuple[str, str, list[Insert]]:
     """The row's outcome, the server's receipt, and what is to be recorded with it."""
     claimed_at = row.due_at - timedelta(seconds=LEASE_SECONDS)  # by the database's clock
     if row.expires_at <= claimed_at:
@@ -205,13 +204,14 @@ def _render(row: OutboxMessage, draft: Draft) -> smtp.Message:
         raise BrokenMailError from error
 
 
-def _finish(row: OutboxMessage, outcome: str, words: str, new_rows: list[Base] | None = None) -> None:
+def _finish(row: OutboxMessage, outcome: str, words: str, records: Sequence[Insert] = ()) -> None:
     """Mark the row as done. A mail that has left is marked even if the database is away for a moment: the mark is
     all that keeps it from leaving again."""
     logger.info("mail %s %s: %s after %d tries", row.reference, row.kind, outcome, row.attempts)
     for seconds in (0.2, 0.5, 1, 2, 4, 8, None):
         try:
-            db.session.add_all(new_rows or [])
+            for record in records:
+                db.session.connection().execute(record)
             _note(row, words, done_at=db_now(), outcome=outcome, args={})
             return
         except DATABASE_AWAY:
@@ -239,11 +239,10 @@ def _note(row: OutboxMessage, words: str, **values: Any) -> None:
     tries = [*row.tries, [utcnow().isoformat(timespec="seconds"), words]][-TRIES_KEPT:]
     if values.get("outcome") not in ("sent", "nobody"):
         values["last_error"] = words
-    db.session.execute(
+    db.session.connection().execute(  # past the session, which would look for objects to keep in step
         update(OutboxMessage)
         .where(OutboxMessage.id == row.id, OutboxMessage.done_at.is_(None))
         .values(tries=tries, **values)
-        .execution_options(synchronize_session=False)
     )
     db.session.commit()
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from flask import current_app, render_template
 from flask_babel import force_locale, get_locale
+from sqlalchemy import Insert
 
-from app.database import Base
 from app.email.models import OutboxMessage
 from app.email.smtp import Message, sender_domain
 
@@ -19,7 +19,7 @@ class Draft:
     context: dict[str, Any]
     locale: str | None = None  # the reader's own; else that of the page that asked
     template: str | None = None  # where one kind has two letters; else the kind's own
-    once_sent: list[Base] = field(default_factory=list)  # rows to add when it has left: exactly once, unlike a try
+    once_sent: list[Insert] = field(default_factory=list)  # what to record when it has left: once, unlike a try
 
 
 def render(row: OutboxMessage, draft: Draft) -> Message:

@@ -4,14 +4,12 @@ Flask-Mail 0.10 waits for ever, takes any certificate, hides a refusal behind th
 any length. The only module that talks SMTP.
 """
 
+import secrets
 import smtplib
 import ssl
 from contextlib import suppress
 from datetime import UTC, datetime
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import parseaddr
+from email.utils import format_datetime, parseaddr
 from enum import Enum
 from select import select
 from socket import SHUT_RDWR, socket
@@ -20,6 +18,8 @@ from typing import Any, Self
 
 import flask_mail
 from flask import current_app
+
+from app.email import mime
 
 IDLE_SECONDS = 30  # servers hang up on a silent client, some after a minute
 MAILS_PER_CONNECTION = 100  # servers have limits of their own, and answer 421 when they are reached
@@ -91,9 +91,9 @@ def sender_domain() -> str:
 
 
 class Message(flask_mail.Message):
-    """A message built by the standard library: it refuses line breaks in any header and keeps lines short.
+    """A message that is built at once, so that what cannot be said fails before a server is spoken to.
 
-    Built at once, so that what cannot be said fails before a server is spoken to. Raises ValueError.
+    Raises ValueError.
     """
 
     def __init__(self, to: str, subject: str, body: str, html: str, headers: dict[str, str]) -> None:
@@ -105,26 +105,21 @@ class Message(flask_mail.Message):
         self.extra_headers = headers
         self.cc, self.bcc, self.mail_options, self.rcpt_options = [], [], [], []
         self.date = None
-        self.source = self._build(to)
+        self.source = mime.build(self._headers(to), body, html, boundary=f"=_{secrets.token_hex(12)}")
+
+    def _headers(self, to: str) -> dict[str, str]:
+        headers = {
+            "From": mime.encode_address(str(self.sender)),
+            "To": mime.encode_address(to),
+            "Subject": self.subject,
+            "Date": format_datetime(datetime.now(UTC)),
+        }
+        if self.reply_to:
+            headers["Reply-To"] = mime.encode_address(str(self.reply_to))
+        return headers | (self.extra_headers or {})
 
     def as_bytes(self) -> bytes:
         return self.source
-
-    def _build(self, to: str) -> bytes:
-        if not to.isascii():
-            raise ValueError("an address that SMTP cannot carry")
-        mail = EmailMessage(policy=SMTP)
-        mail["From"] = self.sender
-        mail["To"] = Address(addr_spec=to)
-        mail["Subject"] = self.subject
-        mail["Date"] = datetime.now(UTC)
-        if self.reply_to:
-            mail["Reply-To"] = self.reply_to
-        mail.set_content(self.body, cte="quoted-printable")
-        mail.add_alternative(self.html, subtype="html", cte="quoted-printable")
-        for name, value in (self.extra_headers or {}).items():
-            mail[name] = value  # after the parts: they take every Content- header there is for their own
-        return mail.as_bytes()
 
 
 class _Smtp(smtplib.SMTP):
