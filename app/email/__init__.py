@@ -30,6 +30,7 @@ def init_app(app: Flask) -> None:
 
     worker.init_app(app)
     app.register_blueprint(cli.bp)
+    app.register_blueprint(cli.mail_bp)
     if app.config["DEV_MAILBOX"]:
         from app.email import mailbox  # needs aiosmtpd, which production does not install
 

@@ -1,4 +1,4 @@
-"""flask outbox …: the operator's view of the mail that was promised."""
+"""flask outbox …, flask mail …: the operator's view of the mail that was promised, and of the way it takes."""
 
 import json
 import signal
@@ -11,8 +11,12 @@ from flask import Blueprint, Flask, current_app
 
 from app.database import db_now
 from app.email import report, worker
+from app.email.addresses import parse_address
+from app.email.diagnosis import explain
+from app.email.models import OutboxMessage, new_message_id
 from app.email.purge import purge as delete_dead_rows
-from app.email.smtp import UnreachableError, describe
+from app.email.render import Draft, render
+from app.email.smtp import Connection, UnreachableError
 from app.extensions import db
 
 bp = Blueprint("outbox", __name__, cli_group="outbox")
@@ -46,7 +50,7 @@ def drain() -> None:
                 count += handled
                 bar.update(handled)
         except UnreachableError as error:
-            raise click.ClickException(f"The mail server cannot be reached: {describe(error)}") from error
+            raise click.ClickException(explain(error)) from error
     click.echo(f"{count} handled, {report.counts()['waiting']} waiting for a later try.")
 
 
@@ -114,6 +118,29 @@ def purge() -> None:
     """Delete what is done with: old mails, links, sessions and events. Workers do so by themselves, once an hour."""
     for table, count in delete_dead_rows().items():
         click.echo(f"{table:<20} {count} deleted")
+
+
+mail_bp = Blueprint("mail", __name__, cli_group="mail")
+mail_bp.cli.help = "Look at mail and at the way it takes."
+
+
+@mail_bp.cli.command("test")
+@click.argument("address")
+def test_command(address: str) -> None:
+    """Send one mail to ADDRESS now, past the outbox, and say in words what goes wrong."""
+    _refuse_without_delivery()
+    try:
+        to = parse_address(address)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    row = OutboxMessage(kind="test", message_id=new_message_id())
+    message = render(row, Draft(to, {"home": current_app.config["BASE_URL"]}))
+    try:
+        with Connection() as connection:
+            connection.send(message)
+    except Exception as error:
+        raise click.ClickException(explain(error)) from error
+    click.echo(f"The server has taken it: {connection.receipt}")
 
 
 def _refuse_without_delivery() -> None:

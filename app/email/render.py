@@ -25,7 +25,7 @@ class Draft:
 def render(row: OutboxMessage, draft: Draft) -> Message:
     """Render in the draft's language, else the row's: a worker has no page to take one from."""
     config = current_app.config
-    locale = draft.locale or row.locale or config["BABEL_DEFAULT_LOCALE"]
+    locale = draft.locale or row.locale or config["LANGUAGES"][0]
     context = {"app_name": config["APP_NAME"], "reference": row.reference, **draft.context}
     with force_locale(locale):
         subject, body, html = (
