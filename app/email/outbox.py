@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Insert, select, tuple_, update
+from sqlalchemy import Insert, Select, Update, select, tuple_, update
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from app.database import db_now, utcnow
@@ -95,26 +95,34 @@ def claim(most: int = 1) -> list[OutboxMessage]:
 
     They come detached: what happens to the session later does not touch them.
     """
-    due = (
+    # A glance first: on SQLite the claim takes the write lock, and an idle worker must not.
+    with db.engine.connect().execution_options(sqlite_begin="DEFERRED") as reader:
+        if reader.scalar(due(1)) is None:
+            return []
+    rows = db.session.scalars(claiming(most).returning(OutboxMessage)).all()
+    db.session.commit()
+    db.session.expunge_all()
+    return sorted(rows, key=lambda row: (row.priority, row.created_at, row.id))
+
+
+def due(most: int) -> Select[int]:
+    """The ids of the most urgent due rows."""
+    return (
         select(OutboxMessage.id)
         .where(OutboxMessage.done_at.is_(None), OutboxMessage.due_at <= db_now())
         .order_by(OutboxMessage.priority, OutboxMessage.due_at)
         .limit(most)
     )
-    # A glance first: on SQLite the claim takes the write lock, and an idle worker must not.
-    with db.engine.connect().execution_options(sqlite_begin="DEFERRED") as reader:
-        if reader.scalar(due.limit(1)) is None:
-            return []
-    claimed = due.with_for_update(skip_locked=True).cte("due")  # SQLite, which has one writer, drops the clause
-    rows = db.session.scalars(
+
+
+def claiming(most: int) -> Update:
+    """The one statement of a claim. Workers pass over rows that another is claiming at this moment."""
+    claimed = due(most).with_for_update(skip_locked=True).cte("due")  # SQLite, which has one writer, drops the clause
+    return (
         update(OutboxMessage)
         .where(OutboxMessage.id.in_(select(claimed.c.id)))
         .values(due_at=db_now(LEASE_SECONDS), attempts=OutboxMessage.attempts + 1)
-        .returning(OutboxMessage)
-    ).all()
-    db.session.commit()
-    db.session.expunge_all()
-    return sorted(rows, key=lambda row: (row.priority, row.created_at, row.id))
+    )
 
 
 def renew(rows: list[OutboxMessage]) -> None:
