@@ -1,14 +1,19 @@
 """What every table and every connection has in common, on SQLite and on PostgreSQL."""
 
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 from flask import Flask, has_request_context, request
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import BigInteger, Connection, DateTime, Dialect, Integer, MetaData, TypeDecorator, event, literal
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from sqlalchemy.sql.functions import FunctionElement
+
+PING_AFTER_SECONDS = 5
 
 BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys by itself
 
@@ -75,6 +80,26 @@ def init_app(app: Flask, db: SQLAlchemy) -> None:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "checkin", _note_use)
+        event.listen(engine, "checkout", _ping_after_idling)
+
+
+def _note_use(connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info["used_at"] = monotonic()
+
+
+def _ping_after_idling(connection: Any, record: ConnectionPoolEntry, proxy: PoolProxiedConnection) -> None:
+    """Replace a connection that the server or a firewall cut while it idled.
+
+    SQLAlchemy's own pool_pre_ping asks before every transaction, which costs a mail or a page a round trip or two.
+    """
+    if monotonic() - record.info.get("used_at", monotonic()) > PING_AFTER_SECONDS:
+        try:
+            connection.execute("SELECT 1")
+            connection.rollback()
+        except Exception as error:
+            raise DisconnectionError from error
 
 
 def _set_up_sqlite(connection: Any, record: Any) -> None:

@@ -128,6 +128,10 @@ class _Smtp(smtplib.SMTP):
     begun = False
     receipt = ""
 
+    def __init__(self, connection: "Connection", **kwargs: Any) -> None:
+        connection.dialogue = self  # before it connects: a greeting may never end
+        super().__init__(**kwargs)
+
     def data(self, msg: Any) -> tuple[int, bytes]:
         self.begun = True
         code, text = super().data(msg)
@@ -146,6 +150,7 @@ class Connection(flask_mail.Connection):
 
     def __init__(self) -> None:
         super().__init__(current_app.extensions["mail"])
+        self.dialogue: _Smtp | None = None  # `host`, and before that what is to become it
         self.used_at = 0.0
         self.receipt = ""  # the server's, for the last mail sent
 
@@ -201,7 +206,7 @@ class Connection(flask_mail.Connection):
             "local_hostname": sender_domain(),  # the default is a DNS look-up of this machine's name
         }
         context = ssl.create_default_context(cafile=config["MAIL_CA_FILE"] or None)
-        host = _SmtpOverTls(**common, context=context) if config["MAIL_USE_SSL"] else _Smtp(**common)
+        host = _SmtpOverTls(self, **common, context=context) if config["MAIL_USE_SSL"] else _Smtp(self, **common)
         try:
             if config["MAIL_USE_TLS"]:
                 host.starttls(context=context)
@@ -228,7 +233,7 @@ class Connection(flask_mail.Connection):
 
     def abort(self) -> None:
         """Hang up from another thread, on a server that takes for ever; `send` then raises."""
-        sock = self.host and self.host.sock
+        sock = self.dialogue and self.dialogue.sock
         if sock:
             with suppress(OSError):
                 socket.shutdown(sock, SHUT_RDWR)  # not SSLSocket's own, which the sending thread is using

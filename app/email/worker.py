@@ -11,7 +11,7 @@ from flask import Flask, current_app
 from app.email import outbox
 from app.email.models import OutboxMessage
 from app.email.purge import purge
-from app.email.smtp import Connection, UnreachableError
+from app.email.smtp import Connection, UnreachableError, Verdict, describe, judge
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,9 @@ class Courier:
         try:
             with self.app.app_context():
                 return 0 if self.deliver_batch() else POLL_SECONDS
-        except UnreachableError:
+        except UnreachableError as error:
+            level = logging.WARNING if judge(error) is Verdict.RETRY else logging.ERROR
+            logger.log(level, "no mail can leave: %s", describe(error))
             self.rebuffs += 1
             return min(outbox.pause(self.rebuffs), LONGEST_REST)
         except Exception:
