@@ -17,6 +17,9 @@ class LoginManager(flask_login.LoginManager):
     def _update_remember_cookie(self, response: Response) -> Response:
         return response  # even looking for it would make every answer, static files too, vary by cookie
 
+    def _load_user_from_remember_cookie(self, cookie: str) -> None:
+        return None
+
 
 # Objects stay readable after a commit: views commit before slow work (hashing, SMTP) to hold no lock during it.
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})

@@ -1,7 +1,7 @@
 """What every request and response passes through: proxies, hostile input, headers, safe redirects, public links."""
 
 from functools import lru_cache
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,25 +21,56 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+BROWSERS = {
+    *("Android", "Brave", "Chrome", "Chrome Mobile", "Chrome Mobile iOS", "Chrome Mobile WebView", "Chromium", "Edge"),
+    *(
+        "Edge Mobile",
+        "Epiphany",
+        "Facebook",
+        "Firefox",
+        "Firefox Focus",
+        "Firefox Mobile",
+        "Firefox iOS",
+        "HeadlessChrome",
+    ),
+    *(
+        "IE",
+        "Konqueror",
+        "Mobile Safari",
+        "Mobile Safari UI/WKWebView",
+        "Opera",
+        "Opera Mini",
+        "Opera Mobile",
+        "Safari",
+    ),
+    *("Samsung Internet", "UC Browser", "Vivaldi", "WebKit", "curl"),
+}
+SYSTEMS = {
+    *("Android", "Chrome OS", "Debian", "Fedora", "FreeBSD", "Linux", "Mac OS X", "OpenBSD", "Tizen", "Ubuntu"),
+    *("Windows", "iOS", "iPadOS"),
+}
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def init_app(app: Flask) -> None:
     if hops := app.config["TRUSTED_PROXIES"]:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)  # type: ignore[method-assign]
+    app.url_map.merge_slashes = False  # a redirect to the tidier spelling would name the request's host
     app.before_request(refuse_malformed_input)
     app.after_request(add_headers)
 
 
 def refuse_malformed_input() -> None:
-    """Answer 4xx to what no browser sends: other bodies than forms, repeated fields, NUL, broken UTF-8."""
+    """Answer 4xx to what our pages never send: other bodies than forms, files, repeated fields, NUL, broken UTF-8."""
     if request.method != "POST":
         return
     if request.mimetype not in FORM_TYPES:
         abort(415 if request.content_length else 400)
-    for values in request.form.listvalues():
+    if request.files:
+        abort(400)
+    for name, values in request.form.lists():
         # Werkzeug decodes broken UTF-8 to U+FFFD; PostgreSQL cannot store NUL.
-        if len(values) > 1 or "\0" in values[0] or "\ufffd" in values[0]:
+        if len(values) > 1 or {"\0", "\ufffd"} & {*name, *values[0]}:
             abort(400)
 
 
@@ -81,7 +112,10 @@ def _network(address: str | None) -> str:
         ip = ip_address(address or "")
     except ValueError:
         return ""
-    return str(ip) if ip.version == 4 else str(ip_network(f"{ip}/64", strict=False))
+    if isinstance(ip, IPv6Address):
+        mapped = ip.ipv4_mapped  # how a socket for both kinds shows IPv4
+        return str(mapped or ip_network((int(ip) >> 64 << 64, 64)))
+    return str(ip)
 
 
 @lru_cache(maxsize=1024)
@@ -90,6 +124,7 @@ def _device(user_agent: str) -> str:
     from ua_parser import parse  # its rules take 90 ms to load: only a process that needs them pays
 
     result = parse(user_agent)
-    browser = result.user_agent.family if result.user_agent else ""
-    system = result.os.family if result.os else ""
-    return (f"{browser} ({system})" if browser and system else browser or system)[:100]
+    # Only what is on our lists: the parser passes parts of the header on, and this goes into a mail to a stranger.
+    browser = result.user_agent.family if result.user_agent and result.user_agent.family in BROWSERS else ""
+    system = result.os.family if result.os and result.os.family in SYSTEMS else ""
+    return f"{browser} ({system})" if browser and system else browser or system

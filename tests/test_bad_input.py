@@ -1,5 +1,7 @@
 """Hostile and broken input: a 4xx page in the product's own design, nothing lost, nothing a 500."""
 
+import io
+
 import pytest
 from sqlalchemy import func, select
 
@@ -195,3 +197,52 @@ def test_no_user_agent_breaks_a_mail(browser, postman, alice, agent):
     )
     [message] = postman.deliver()
     assert "<script>" not in message.html
+
+
+@pytest.mark.parametrize(
+    "agent",
+    [
+        "http://evil.example/reset/1 CFNetwork/902 Darwin/17",
+        "[URGENT: call 555-1234]Bot/1",
+        "Evil example com/1 CFNetwork/9",
+    ],
+)
+def test_nothing_of_a_made_up_user_agent_reaches_a_mail(browser, postman, alice, agent):
+    browser.get("/auth/reset_password_request")
+    form = {"csrf_token": browser.form.fields["csrf_token"], "email": alice}
+    browser.client.post("/auth/reset_password_request", data=form, headers={"User-Agent": agent})
+    [message] = postman.deliver()
+    for text in (message.body, message.html):
+        assert "vil" not in text
+        assert "URGENT" not in text
+
+
+@pytest.mark.parametrize("field", ["email", "password", "csrf_token", "anything"])
+def test_a_file_in_place_of_a_field_is_refused(browser, field):
+    browser.get("/auth/login")
+    data = browser.form.fields | {field: (io.BytesIO(b"alice@example.com"), "a.txt")}
+    assert browser.client.post("/auth/login", data=data).status_code == 400
+
+
+def test_nul_in_the_name_of_a_field_is_refused(browser):
+    browser.get("/auth/login")
+    assert browser.submit(**{"em\0ail": "x"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "cookie", ["remember_token=a|\u00e9", "remember_token=1|2", "session=\u00e9", "session=....", "=;;="]
+)
+@pytest.mark.parametrize("path", ["/", "/auth/login"])
+def test_no_cookie_breaks_a_page(client, path, cookie):
+    assert client.get(path, headers={"Cookie": cookie}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["..", "a" * 300, "a..b"])
+def test_a_host_that_is_none_gets_our_page(client, host):
+    answer = client.get("/auth/login", headers={"Host": host})
+    assert answer.status_code == 400
+    assert is_ours(answer)
+
+
+def test_no_redirect_names_the_host_of_the_request(client):
+    assert client.get("/auth//login", headers={"Host": "evil.example"}).status_code == 404
