@@ -1,13 +1,14 @@
 """Error pages, in the product's own design."""
 
 import logging
+from contextlib import suppress
 
-from flask import Flask, Response, make_response, render_template
+from flask import Flask, Response, current_app, make_response, render_template, request
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import InterfaceError, OperationalError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadHost, HTTPException
 
+from app.database import DATABASE_AWAY
 from app.extensions import db
 
 logger = logging.getLogger(__name__)
@@ -17,11 +18,13 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(HTTPException, show_error)
     app.register_error_handler(CSRFError, show_expired_form)
     app.register_error_handler(500, show_failure)
-    app.register_error_handler(OperationalError, show_outage)
-    app.register_error_handler(InterfaceError, show_outage)
+    for error in DATABASE_AWAY:
+        app.register_error_handler(error, show_outage)
 
 
 def show_error(error: HTTPException) -> Response:
+    if isinstance(error, BadHost):
+        return _bare_page(400)  # the request's host is none, so that no page with links can be built
     titles = {
         404: _("Page not found"),
         413: _("That was too much"),
@@ -35,7 +38,10 @@ def show_error(error: HTTPException) -> Response:
     title = titles.get(code) or _("That did not work")
     text = texts.get(code) or _("What was sent is not what this page expects. Go back and try again.")
     response = error.get_response()  # keeps what belongs to the code, as Allow and Retry-After
-    response.data = render_template("errors/error.html", code=code, title=title, text=text)
+    try:
+        response.data = render_template("errors/error.html", code=code, title=title, text=text)
+    except DATABASE_AWAY as outage:  # the page's head says who is signed in
+        return show_outage(outage)
     response.content_type = "text/html; charset=utf-8"
     return response  # type: ignore[return-value]
 
@@ -50,7 +56,8 @@ def show_expired_form(error: CSRFError) -> Response:
 
 def show_outage(error: Exception) -> Response:
     """The database is away. Nothing was done; say so without touching it."""
-    logger.error("the database is away: %s", type(error.__cause__ or error).__name__)
+    reason = str(getattr(error, "orig", error)).strip().partition("\n")[0]
+    logger.error("the database is away: %s", reason)
     return _bare_page(503)
 
 
@@ -59,9 +66,12 @@ def show_failure(error: Exception) -> Response:
 
 
 def _bare_page(code: int) -> Response:
-    """A page that needs neither session nor database: one of them may be what failed."""
-    db.session.rollback()
-    response = make_response(render_template("errors/failure.html", code=code), code)
+    """A page that needs neither session, database nor host: one of them may be what failed."""
+    with suppress(*DATABASE_AWAY):
+        db.session.rollback()
+    # Past render_template, whose context would load the user.
+    page = current_app.jinja_env.get_template("errors/failure.html")
+    response = make_response(page.render(code=code, root=request.script_root), code)
     if code == 503:
         response.headers["Retry-After"] = "5"
     return response

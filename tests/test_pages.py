@@ -3,7 +3,10 @@
 import re
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
+from app.extensions import db
 from tests.conftest import NEW_PASSWORD
 
 PUBLIC_PAGES = [
@@ -97,8 +100,6 @@ def test_a_failure_is_our_page_and_needs_no_database(app, client, monkeypatch):
 
 
 def test_an_outage_of_the_database_is_a_503_that_says_when_to_come_back(app, browser, monkeypatch):
-    from sqlalchemy.exc import OperationalError
-
     browser.get("/auth/reset_password_request")
 
     def away(*args, **kwargs):
@@ -109,6 +110,36 @@ def test_an_outage_of_the_database_is_a_503_that_says_when_to_come_back(app, bro
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "5"
     assert "was not carried out" in answer.text
+
+
+def test_an_outage_looks_the_same_to_somebody_signed_in(browser, alice, monkeypatch):
+    browser.sign_in(alice, "correct horse battery staple")
+
+    def away(token):
+        raise OperationalError("SELECT", {}, Exception("server closed the connection"))
+
+    monkeypatch.setattr("app.auth.sign_in.UserSession.find", away)
+    for url in ("/", "/nothing"):
+        answer = browser.get(url)
+        assert answer.status_code == 503
+        assert "style.css" in answer.text
+
+
+def test_the_log_of_a_failure_holds_no_link(app, client, reset_link, monkeypatch, caplog):
+    def fail(stamp):
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr("app.auth.recover.User.by_stamp", fail)
+    monkeypatch.setitem(app.config, "PROPAGATE_EXCEPTIONS", False)
+    assert client.get(reset_link).status_code == 500
+    assert "Exception on /auth/reset_password/<token> [GET]" in caplog.text
+    assert reset_link.rpartition("/")[2] not in caplog.text
+
+
+def test_an_error_of_the_database_holds_no_parameters(app, alice):
+    with app.app_context(), pytest.raises(DBAPIError) as error:
+        db.session.execute(text("SELECT :secret FROM nowhere"), {"secret": "hunter2"})
+    assert "hunter2" not in str(error.value)
 
 
 def test_a_signed_in_page_has_a_sign_out_button(browser, alice):
