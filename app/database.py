@@ -7,12 +7,13 @@ from typing import Any
 from flask import Flask, has_request_context, request
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import BigInteger, Connection, DateTime, Dialect, Integer, MetaData, TypeDecorator, event, literal
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from sqlalchemy.sql.functions import FunctionElement
 
+DATABASE_AWAY = (OperationalError, InterfaceError)  # what is raised while it cannot be reached, or is locked for long
 PING_AFTER_SECONDS = 5
 
 BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys by itself
@@ -113,7 +114,7 @@ def _begin_sqlite(connection: Connection) -> None:
     """Take the write lock at once wherever a write may follow.
 
     Read-then-write in a plain BEGIN fails at once with "database is locked" when another writer came between;
-    BEGIN IMMEDIATE waits for its turn. A GET only reads.
+    BEGIN IMMEDIATE waits for its turn. A GET reads; if it writes, then in a transaction that reads nothing first.
     """
     reads = connection.get_execution_options().get("sqlite_begin") == "DEFERRED"
     reads = reads or (has_request_context() and request.method in ("GET", "HEAD"))

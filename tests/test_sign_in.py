@@ -1,12 +1,19 @@
 """Signing in and out, and the sessions behind it."""
 
 import base64
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import OperationalError
 
+from app import create_app
 from app.auth.models import User, UserSession
+from app.database import utcnow
 from app.extensions import db
+from app.security import client as client_of_request
+from config import Testing
 from tests.browser import Browser
 from tests.conftest import PASSWORD
 
@@ -193,3 +200,71 @@ def test_somebody_signed_in_is_led_past_the_sign_in_page(browser, alice):
 
 def test_signing_out_takes_a_post(client):
     assert client.get("/auth/logout").status_code == 405
+
+
+def test_two_tabs_that_note_their_use_at_once_both_get_their_page(app, browser, alice):
+    browser.sign_in(alice, PASSWORD)
+    cookie = session_cookie(browser)
+
+    def visit(_):
+        client = app.test_client()
+        client.set_cookie("session", cookie)
+        return client.get("/").status_code
+
+    for _ in range(5):
+        with app.app_context():
+            db.session.execute(update(UserSession).values(last_used_at=utcnow() - timedelta(minutes=5)))
+            db.session.commit()
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(visit, range(8))) == {200}
+
+
+def test_a_visit_that_cannot_be_noted_is_a_visit_all_the_same(app, browser, alice, monkeypatch):
+    browser.sign_in(alice, PASSWORD)
+    monkeypatch.setattr(UserSession, "wants_touch", True)
+
+    def locked(self):
+        raise OperationalError("UPDATE", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(UserSession, "touch", locked)
+    assert browser.is_signed_in
+
+
+def test_a_refused_form_is_refused_to_somebody_signed_in_too(browser, alice):
+    browser.sign_in(alice, PASSWORD)
+    browser.get("/auth/reset_password_request")
+    form = {"csrf_token": browser.form.fields["csrf_token"], "email": "", "password": ""}
+    assert browser.client.post("/auth/login", data=form).status_code == 422
+
+
+def test_forms_and_sessions_outlive_a_change_of_the_key(app, browser, alice):
+    browser.sign_in(alice, PASSWORD)
+    browser.get("/auth/reset_password_request")
+    old = app.config["SECRET_KEY"]
+    renewed = {"DATABASE_URL": app.config["DATABASE_URL"], "SECRET_KEY": "renewed" * 5, "SECRET_KEY_FALLBACKS": [old]}
+    later = Browser(create_app(type("Renewed", (Testing,), renewed)).test_client())
+    later.client.set_cookie("session", session_cookie(browser))
+    form = {"csrf_token": browser.form.fields["csrf_token"], "email": alice}
+    assert later.client.post("/auth/reset_password_request", data=form).status_code == 303
+    assert later.is_signed_in
+    with later.client.application.app_context():
+        db.engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "network"),
+    [
+        (0, "203.0.113.9", "127.0.0.1"),
+        (1, "203.0.113.9", "203.0.113.9"),
+        (1, "6.6.6.6, 203.0.113.9", "203.0.113.9"),
+        (1, "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        (1, "::ffff:203.0.113.9", "203.0.113.9"),
+        (1, "unknown", ""),
+    ],
+)
+def test_the_network_is_what_trusted_proxies_say(proxies, forwarded, network):
+    behind = create_app(type("Behind", (Testing,), {"TRUSTED_PROXIES": proxies}))
+    seen = []
+    behind.add_url_rule("/who", "who", lambda: seen.append(client_of_request()) or "")
+    behind.test_client().get("/who", headers={"X-Forwarded-For": forwarded})
+    assert seen[0]["network"] == network

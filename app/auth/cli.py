@@ -8,12 +8,13 @@ from flask import Blueprint
 from app.auth.forms import name_problem
 from app.auth.models import User
 from app.auth.passwords import hash_password, password_problem
+from app.commands import CommandGroup
 from app.email import parse_address
 from app.extensions import db
 from app.security import public_url
 
 bp = Blueprint("users", __name__, cli_group="users")
-bp.cli.help = "Create and mend accounts."
+bp.cli = CommandGroup(help="Create and mend accounts.")
 OPERATOR = {"device": "flask users", "network": ""}
 
 
@@ -28,9 +29,9 @@ class Address(click.ParamType[str]):
 
 
 def _name(context: click.Context, param: click.Parameter, value: str) -> str:
-    if problem := name_problem(value):
+    if problem := name_problem(value.strip()):
         raise click.BadParameter(problem)
-    return value
+    return value.strip()
 
 
 @bp.cli.command()
@@ -40,7 +41,7 @@ def _name(context: click.Context, param: click.Parameter, value: str) -> str:
 def create(email: str, name: str, password_stdin: bool) -> None:
     """Create an account that can sign in at once. Mails nothing."""
     if password_stdin:
-        password = sys.stdin.read().removesuffix("\n")
+        password = sys.stdin.buffer.read().decode(errors="replace").removesuffix("\n").removesuffix("\r")
     else:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     if problem := password_problem(password):

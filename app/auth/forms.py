@@ -14,6 +14,8 @@ from app.auth.passwords import password_problem
 from app.email import parse_address
 
 LONGEST_NAME = 64
+NOT_IN_NAMES = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}  # Unicode categories; the bidi overrides are in Cf
+JOINERS = "\u200c\u200d"  # which Persian and Indian names need
 
 
 def form_page(template: str, form: FlaskForm, **context: object) -> Response:
@@ -33,7 +35,7 @@ def name_problem(name: str) -> str | None:
     """Say why a person's name is refused, or return None."""
     if not 1 <= len(name) <= LONGEST_NAME:
         return _("Enter a name of 1 to %(most)d characters.", most=LONGEST_NAME)
-    if any(unicodedata.category(character).startswith("C") for character in name):
+    if any(unicodedata.category(letter) in NOT_IN_NAMES and letter not in JOINERS for letter in name):
         return _("Leave control characters out of the name.")
     return None
 
@@ -79,6 +81,7 @@ class LinkForm(FlaskForm):
             self.link.data = opened.digest
 
     def validate_link(self, field: Field) -> None:
+        # A script may leave the field out: it has no second tab.
         if field.data and field.data != self.opened.digest:
             field.data = self.opened.digest
             raise ValidationError(

@@ -12,7 +12,6 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, contains_eager, mapped_column, relationship
 
 from app.auth import tokens
-from app.auth.passwords import verify_password
 from app.database import Base, BigId, UtcDateTime, db_now, utcnow
 from app.email import address_key
 from app.extensions import db
@@ -74,14 +73,6 @@ class User(UserMixin, Base):
         """The account that a link with this stamp opens, if it is still to be opened."""
         return db.session.scalar(select(cls).where(cls.security_stamp == stamp, cls.disabled_at.is_(None)))
 
-    @classmethod
-    def authenticate(cls, address: str, password: str) -> Self | None:
-        """The account these two open, or None. The time taken does not tell whether the account exists."""
-        user = cls.by_email(address)
-        db.session.commit()  # the hash takes 20 ms and more: no lock and no connection is held meanwhile
-        matches = verify_password(password, user.password_hash if user else None)
-        return user if user and matches and user.disabled_at is None else None
-
     def get_reset_password_token(self, expires_in: int | None = None) -> str:
         """A token for a reset link that lives `expires_in` seconds, by default RESET_LINK_MAX_AGE."""
         return tokens.issue("reset_password", self.security_stamp, expires_in)
@@ -110,11 +101,9 @@ class User(UserMixin, Base):
             db.session.execute(delete(UserSession).where(UserSession.user_id == self.id))
         return won is not None
 
-    def record(self, kind: str, client: dict[str, str]) -> "SecurityEvent":
-        """Note down a security event; `client` is who did it."""
-        event = SecurityEvent(user_id=self.id, kind=kind, **client)
-        db.session.add(event)
-        return event
+    def record(self, kind: str, client: dict[str, str]) -> None:
+        """Add a security event to the transaction; `client` is who did it."""
+        db.session.add(SecurityEvent(user_id=self.id, kind=kind, **client))
 
 
 class UserSession(Base):
@@ -180,12 +169,17 @@ class UserSession(Base):
         now = utcnow()
         return now < self.last_used_at + idle and now < self.created_at + absolute
 
-    def touch(self) -> bool:
-        """Note the use, once a minute at most; True when there is something to commit."""
-        if utcnow() < self.last_used_at + self.TOUCH_EVERY:
-            return False
-        self.last_used_at = utcnow()
-        return True
+    @property
+    def wants_touch(self) -> bool:
+        return utcnow() >= self.last_used_at + self.TOUCH_EVERY
+
+    def touch(self) -> None:
+        """Note the use, once a minute at most, and whoever else does so at this moment."""
+        db.session.execute(
+            update(UserSession)
+            .where(UserSession.id == self.id, UserSession.last_used_at <= utcnow() - self.TOUCH_EVERY)
+            .values(last_used_at=utcnow())
+        )
 
 
 class SecurityEvent(Base):

@@ -23,6 +23,8 @@ def password_problem(password: str) -> str | None:
         )
     if length > MAX_LENGTH:
         return _("Use at most %(most)d characters.", most=MAX_LENGTH)
+    if "\0" in password or "\ufffd" in password:  # what a page refuses: see security.refuse_malformed_input
+        return _("Leave out characters that no keyboard can type.")
     return None
 
 

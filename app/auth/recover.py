@@ -11,7 +11,7 @@ from app.auth.models import User
 from app.auth.passwords import hash_password
 from app.auth.sign_in import end_session
 from app.auth.tokens import max_age
-from app.email import OutboxMessage, enqueue
+from app.email import enqueue
 from app.extensions import db
 from app.security import client
 
@@ -50,7 +50,7 @@ def reset_password() -> ResponseReturnValue:
     db.session.commit()  # hashing takes 20 ms and more: no lock is held meanwhile
     if not user.change_password(hash_password(form.password.data or "")):
         raise links.LinkUsed(link.purpose)
-    notify_password_changed(user, "password_reset")
+    announce_reset(user)
     end_session()
     db.session.commit()
     flash(_("Your password has been changed. Sign in with the new one."))
@@ -74,8 +74,8 @@ def promise(kind: str, email: str) -> ResponseReturnValue:
     return redirect(url_for("auth.check_your_inbox"), 303)
 
 
-def notify_password_changed(user: User, event: str) -> OutboxMessage:
-    """Record the change and promise the notice, in the transaction of the change."""
-    user.record(event, client())
+def announce_reset(user: User) -> None:
+    """Record the reset and promise the notice of it, in the transaction that does it."""
+    user.record("password_reset", client())
     args = {"user_id": user.id, "email": user.email, "client": client()}
-    return enqueue("password_changed", args, address=user.email, locale=str(get_locale()))
+    enqueue("password_changed", args, address=user.email, locale=str(get_locale()))

@@ -45,7 +45,7 @@ PURPOSES = {
 
 def issue(purpose: str, payload: str, expires_in: int | None = None) -> str:
     """Return a token that lives `expires_in` seconds, or as long as its purpose allows; never longer than that."""
-    life = min(expires_in or max_age(purpose), max_age(purpose))
+    life = max_age(purpose) if expires_in is None else min(expires_in, max_age(purpose))
     return _serializer(purpose).dumps([payload, life])
 
 
