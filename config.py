@@ -11,6 +11,7 @@ from datetime import timedelta
 from email.headerregistry import Address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
@@ -45,6 +46,7 @@ class Config:
     SECRET_KEY_FALLBACKS: list[str] = []
     BASE_URL: str = ""
     PORT: int = 5000
+    FLASK_DEBUG: bool = False
     DATABASE_URL: str = ""
 
     MAIL_SERVER: str = ""
@@ -126,8 +128,11 @@ def load(config: str | type[Config] | None = None) -> dict[str, Any]:
     unreadable: dict[str, str] = {}
     if chosen.READS_ENVIRONMENT:
         settings |= _from_environment(_environment(chosen), unreadable)
+    if settings["FLASK_DEBUG"] and not issubclass(chosen, Development):
+        unreadable["FLASK_DEBUG"] = "FLASK_DEBUG is on: it shows the source to everybody. Leave it out."
     if issubclass(chosen, Development):
         settings |= _development_defaults(settings)
+    settings["BASE_URL"] = settings["BASE_URL"].strip().rstrip("/")
     problems = [problem for problem in problems_with(settings) if problem.split()[0] not in unreadable]
     if problems := [*unreadable.values(), *problems]:
         raise ConfigError(problems)
@@ -148,8 +153,8 @@ def _from_environment(environ: Mapping[str, str | None], unreadable: dict[str, s
             text = _text(environ, name)
             if text:
                 found[name] = PARSERS[kind](text)
-        except OSError as error:
-            unreadable[name] = f"{name}_FILE names {error.filename!r}, which cannot be read: {error.strerror}."
+        except (OSError, UnicodeDecodeError):
+            unreadable[name] = f"{name}_FILE names {environ[f'{name}_FILE']!r}, which cannot be read as text."
         except ValueError as error:
             unreadable[name] = f"{name} {error}"
     return found
@@ -202,12 +207,20 @@ def _kept_secret(path: Path) -> str:
 
 
 def _derived(settings: dict[str, Any]) -> dict[str, Any]:
-    secure = settings["BASE_URL"].startswith("https:")
+    url = sqlalchemy_url(settings["DATABASE_URL"])
+    secure = urlsplit(settings["BASE_URL"]).scheme == "https"
     sender = mail_address(sender_of(settings)) or Address(addr_spec="off@localhost")  # with MAIL_DELIVERY=off
     return {
-        "BASE_URL": settings["BASE_URL"].rstrip("/"),
         "MAIL_DEFAULT_SENDER": str(Address(sender.display_name or settings["APP_NAME"], addr_spec=sender.addr_spec)),
         "SESSION_COOKIE_SECURE": secure,
         "SESSION_COOKIE_NAME": "__Host-session" if secure else "session",
-        "SQLALCHEMY_DATABASE_URI": sqlalchemy_url(settings["DATABASE_URL"]),
+        "SQLALCHEMY_DATABASE_URI": url,
+        "SQLALCHEMY_ENGINE_OPTIONS": {
+            "hide_parameters": True,  # errors are logged, and parameters hold addresses, hashes and stamps
+            "connect_args": {"connect_timeout": 5} if url.startswith("postgresql") else {},
+        },
+        "WTF_CSRF_SECRET_KEY": [
+            *reversed(settings["SECRET_KEY_FALLBACKS"]),
+            settings["SECRET_KEY"],
+        ],  # signs with the last
     }

@@ -1,5 +1,6 @@
 """What is wrong with a set of settings. Each sentence begins with the setting and says what to do about it."""
 
+import re
 import ssl
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,7 +18,7 @@ MAIL_DELIVERIES = ("thread", "worker", "off")
 
 
 def problems_with(settings: dict[str, Any]) -> list[str]:
-    checks = (_key_problems, _url_problems, _database_problems, _mail_problems, _range_problems)
+    checks = (_key_problems, _url_problems, _database_problems, _name_problems, _mail_problems, _range_problems)
     return [problem for check in checks for problem in check(settings)]
 
 
@@ -27,6 +28,8 @@ def _key_problems(settings: dict[str, Any]) -> Iterator[str]:
         yield f"SECRET_KEY is missing: {make_one}"
     elif len(settings["SECRET_KEY"]) < 32:
         yield f"SECRET_KEY is shorter than 32 characters: {make_one}"
+    elif settings["READS_ENVIRONMENT"] and len(set(settings["SECRET_KEY"])) < 10:
+        yield f"SECRET_KEY repeats a few characters: {make_one}"
     if any(len(key) < 32 for key in settings["SECRET_KEY_FALLBACKS"]):
         yield "SECRET_KEY_FALLBACKS holds a key shorter than 32 characters: leave it out."
 
@@ -37,7 +40,9 @@ def _database_problems(settings: dict[str, Any]) -> Iterator[str]:
         yield f"DATABASE_URL is missing: give one {example}"
         return
     with suppress(ArgumentError, ValueError):
-        if make_url(sqlalchemy_url(settings["DATABASE_URL"])).drivername in ("sqlite", "postgresql+psycopg"):
+        url = make_url(sqlalchemy_url(settings["DATABASE_URL"]))
+        on_disk = url.drivername == "sqlite" and url.database not in (None, "", ":memory:")
+        if on_disk or url.drivername == "postgresql+psycopg" or not settings["READS_ENVIRONMENT"]:
             return
     yield f"DATABASE_URL cannot be used: give one {example}"  # not quoted: it may hold a password
 
@@ -58,7 +63,14 @@ def _is_base_url(text: str) -> bool:
         surplus = url.query or url.fragment or url.username or url.port == 0
     except ValueError:
         return False
-    return url.scheme in ("http", "https") and bool(url.hostname) and not surplus and text.isascii()
+    host = url.hostname or ""
+    named = re.fullmatch(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*", host) or ":" in host
+    return url.scheme in ("http", "https") and bool(named) and not surplus and text.isascii() and " " not in text
+
+
+def _name_problems(settings: dict[str, Any]) -> Iterator[str]:
+    if not settings["APP_NAME"].isprintable():
+        yield f"APP_NAME is {settings['APP_NAME']!r}: it holds control characters."
 
 
 def _mail_problems(settings: dict[str, Any]) -> Iterator[str]:

@@ -9,6 +9,7 @@ worker_class = "gthread"
 threads = 4
 graceful_timeout = 30
 control_socket_disable = True  # else every gunicorn of this user shares one socket in the home directory
+forwarded_allow_ips = ""  # X-Forwarded-* counts as TRUSTED_PROXIES says, and in one place
 accesslog = None  # its lines hold whole paths, and those of mailed links are secret
 
 

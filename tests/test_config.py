@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import config
-from config import Config, ConfigError, Development, load
+from config import Config, ConfigError, Development, Testing, load
 
 PRODUCTION = {
     "FLASK_CONFIG": "production",
@@ -72,7 +72,17 @@ def test_every_missing_setting_is_named_at_once(environ):
     [
         ("FLASK_CONFIG", "prodution"),
         ("SECRET_KEY", "short"),
+        ("SECRET_KEY", " " * 50),
+        ("SECRET_KEY", "a" * 32),
+        ("SECRET_KEY", Testing.SECRET_KEY),
         ("SECRET_KEY_FALLBACKS", "short"),
+        ("APP_NAME", "Re\nkey"),
+        ("FLASK_DEBUG", "1"),
+        ("BASE_URL", "https://a..b"),
+        ("BASE_URL", "https://exa mple.com"),
+        ("BASE_URL", "https://account.example.com/a b"),
+        ("DATABASE_URL", "sqlite://"),
+        ("DATABASE_URL", "sqlite:///:memory:"),
         ("BASE_URL", "http://account.example.com"),
         ("BASE_URL", "account.example.com"),
         ("BASE_URL", "https://user@account.example.com"),
@@ -124,6 +134,11 @@ def test_a_secret_may_come_from_a_file(environ, tmp_path):
 @pytest.mark.parametrize(("text", "value"), [("1", True), ("true", True), ("ON", True), ("0", False), ("False", False)])
 def test_booleans_are_parsed_and_not_guessed(environ, text, value):
     assert environ(MAIL_ALLOW_PLAINTEXT=text)["MAIL_ALLOW_PLAINTEXT"] is value
+
+
+@pytest.mark.parametrize("spelling", ["HTTPS://account.example.com", " https://account.example.com/ "])
+def test_cookies_are_secure_however_https_is_spelt(environ, spelling):
+    assert environ(BASE_URL=spelling)["SESSION_COOKIE_SECURE"]
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
