@@ -5,8 +5,10 @@ import re
 
 import pytest
 
+from app import create_app
 from app.auth.models import SecurityEvent, User
 from app.extensions import db
+from config import Testing
 from tests.conftest import NEW_PASSWORD, PASSWORD
 
 
@@ -81,3 +83,31 @@ def test_every_command_explains_itself(runner):
         for command in commands:
             output = runner.invoke(args=[group, command, "--help"]).output
             assert len(output.splitlines()) > 3
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_a_piped_password_is_the_line_without_its_end(runner, browser, ending):
+    arguments = ["users", "create", "dora@example.com", "--name", " Dora ", "--password-stdin"]
+    assert runner.invoke(args=arguments, input=PASSWORD + ending).exit_code == 0
+    assert browser.sign_in("dora@example.com", PASSWORD).status_code == 303
+    assert "Hello Dora" in browser.page.text
+
+
+def test_a_password_that_no_page_would_take_is_refused(runner):
+    arguments = ["users", "create", "dora@example.com", "--name", "Dora", "--password-stdin"]
+    assert runner.invoke(args=arguments, input=b"correct horse \xff battery").exit_code == 1
+    assert runner.invoke(args=arguments, input="correct horse \0 battery").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "command", [["outbox", "status"], ["outbox", "drain"], ["users", "reset-link", "a@example.com"]]
+)
+def test_a_database_that_is_not_set_up_is_said_in_a_line(tmp_path, command):
+    app = create_app(type("Bare", (Testing,), {"DATABASE_URL": f"sqlite:///{tmp_path}/bare.db"}))
+    result = app.test_cli_runner().invoke(args=command)
+    assert result.exit_code == 1
+    assert "no such table" in result.output
+    assert "flask db upgrade" in result.output
+    assert "Traceback" not in result.output
+    with app.app_context():
+        db.engine.dispose()

@@ -4,8 +4,9 @@ import smtplib
 from threading import Event, Thread
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 
+from app.auth.models import SecurityEvent
 from app.database import db_now
 from app.email import LINK, NOTICE, Draft, OutboxMessage, composes, enqueue, outbox, worker
 from app.email.outbox import LEASE_SECONDS, claim, claiming, deliver, hand_back, renew
@@ -348,6 +349,14 @@ def test_a_row_that_is_done_stays_done(promise):
     deliver(rows[0], Connection())
     renew(rows)
     hand_back(rows)
+    assert reread(row_id).outcome == "sent"
+
+
+def test_an_account_deleted_while_its_mail_was_sent_leaves_a_mark(promise):
+    record = insert(SecurityEvent).values(user_id=4711, kind="reset_asked")
+    composes("hello", LINK)(lambda row: Draft(ADDRESS, FACTS, template="already_registered", once_sent=[record]))
+    row_id = promise()
+    deliver(claim_one(), Connection())
     assert reread(row_id).outcome == "sent"
 
 

@@ -9,6 +9,7 @@ from threading import Event
 import click
 from flask import Blueprint, Flask, current_app
 
+from app.commands import CommandGroup
 from app.database import db_now
 from app.email import report, worker
 from app.email.addresses import parse_address
@@ -20,7 +21,7 @@ from app.email.smtp import Connection, UnreachableError
 from app.extensions import db
 
 bp = Blueprint("outbox", __name__, cli_group="outbox")
-bp.cli.help = "Deliver the mail that was promised, and see how it fares."
+bp.cli = CommandGroup(help="Deliver the mail that was promised, and see how it fares.")
 
 
 @bp.cli.command()
@@ -121,7 +122,7 @@ def purge() -> None:
 
 
 mail_bp = Blueprint("mail", __name__, cli_group="mail")
-mail_bp.cli.help = "Look at mail and at the way it takes."
+mail_bp.cli = CommandGroup(help="Look at mail and at the way it takes.")
 
 
 @mail_bp.cli.command("test")

@@ -14,9 +14,9 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Insert, Select, Update, select, tuple_, update
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import IntegrityError
 
-from app.database import db_now, utcnow
+from app.database import DATABASE_AWAY, db_now, utcnow
 from app.email import smtp
 from app.email.addresses import address_key
 from app.email.models import OutboxMessage, new_message_id
@@ -31,7 +31,6 @@ FIRST_RETRY_SECONDS = 5
 LAST_RETRY_SECONDS = 300
 TRIES_KEPT = 50
 BROKEN_AFTER_TRIES = 5  # of a composer or template: no later try will mend it
-DATABASE_AWAY = (OperationalError, InterfaceError)
 
 
 @dataclass(frozen=True)
@@ -222,6 +221,9 @@ def _finish(row: OutboxMessage, outcome: str, words: str, records: Sequence[Inse
                 db.session.connection().execute(record)
             _note(row, words, done_at=db_now(), outcome=outcome, args={})
             return
+        except IntegrityError:
+            db.session.rollback()
+            records = ()  # their account was deleted while the mail was on its way
         except DATABASE_AWAY:
             db.session.rollback()
             if seconds is None or outcome != "sent":

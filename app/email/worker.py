@@ -8,6 +8,7 @@ from time import monotonic
 
 from flask import Flask, current_app
 
+from app.database import DATABASE_AWAY
 from app.email import outbox
 from app.email.models import OutboxMessage
 from app.email.purge import purge
@@ -66,7 +67,7 @@ class Courier:
             self._deliver_in_hand()
         finally:
             rest, self.in_hand = self.in_hand, []
-            with suppress(*outbox.DATABASE_AWAY):
+            with suppress(*DATABASE_AWAY):
                 outbox.hand_back(rest)
         return len(claimed)
 

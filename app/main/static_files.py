@@ -22,7 +22,7 @@ def cache_what_was_asked_for(response: Response) -> Response:
     """For a year, but only under the hash of this content: during a release an older node may answer for a newer."""
     if request.endpoint == "static":
         asked = request.args.get("v")
-        current = response.status_code == 200 and asked == content_hash((request.view_args or {})["filename"])
+        current = response.status_code in (200, 304) and asked == content_hash((request.view_args or {})["filename"])
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if current else "no-cache"
     return response
 
