@@ -79,6 +79,7 @@ class Config:
     PERMANENT_SESSION_LIFETIME = timedelta(days=30)  # of the cookie; the session row ends on its own clock
     SESSION_COOKIE_SAMESITE = "Lax"  # Strict would drop the link parked by a click in a webmail page
     WTF_CSRF_TIME_LIMIT = None  # a form left open over lunch still works
+    WTF_CSRF_SSL_STRICT = False  # would refuse whoever sends no Referer; security.refuse_cross_site looks at Origin
 
 
 class Production(Config):

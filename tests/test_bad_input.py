@@ -246,3 +246,29 @@ def test_a_host_that_is_none_gets_our_page(client, host):
 
 def test_no_redirect_names_the_host_of_the_request(client):
     assert client.get("/auth//login", headers={"Host": "evil.example"}).status_code == 404
+
+
+FOREIGN = [
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://localhost.evil.example"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+def test_a_form_sent_by_another_site_is_refused(browser, promised, headers):
+    browser.get("/auth/reset_password_request")
+    form = browser.form.fields | {"email": "alice@example.com"}
+    answer = browser.client.post("/auth/reset_password_request", data=form, headers=headers)
+    assert answer.status_code == 403
+    assert is_ours(answer)
+    assert promised() == 0
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "http://localhost"}, {"Sec-Fetch-Site": "same-origin"}, {}])
+def test_a_form_of_this_site_passes(browser, headers):
+    browser.get("/auth/reset_password_request")
+    form = browser.form.fields | {"email": "alice@example.com"}
+    assert browser.client.post("/auth/reset_password_request", data=form, headers=headers).status_code == 303

@@ -6,7 +6,7 @@ from threading import Event, Thread
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from app.auth.models import SecurityEvent
+from app.auth.models import Registration, SecurityEvent
 from app.database import db_now
 from app.email import LINK, NOTICE, Draft, OutboxMessage, composes, enqueue, outbox, worker
 from app.email.outbox import LEASE_SECONDS, claim, claiming, deliver, hand_back, renew
@@ -358,6 +358,47 @@ def test_an_account_deleted_while_its_mail_was_sent_leaves_a_mark(promise):
     row_id = promise()
     deliver(claim_one(), Connection())
     assert reread(row_id).outcome == "sent"
+
+
+def test_no_transaction_is_open_while_the_server_is_spoken_to(app, promise, add_user):
+    add_user("carol@example.com")
+    composes("hello", LINK)(_writing)
+    promise()
+    deliver(claim_one(), Watching())
+
+
+def _writing(row):
+    db.session.add(Registration(nonce=row.message_id, email=ADDRESS))
+    return Draft(ADDRESS, FACTS, template="already_registered")
+
+
+class Watching(Connection):
+    def send(self, message, envelope_from=None):
+        assert not db.session().in_transaction()
+        assert db.session.scalar(select(func.count()).select_from(Registration)) == 1
+        db.session.rollback()
+
+
+def test_a_mail_is_written_in_its_readers_language(promise):
+    composes("hello", LINK)(lambda row: Draft(ADDRESS, FACTS, locale="pt_BR", template="already_registered"))
+    promise()
+    with mail.record_messages() as messages:
+        deliver(claim_one(), Connection())
+    assert messages[0].extra_headers["Content-Language"] == "pt-BR"
+
+
+def test_the_thread_starts_anew_after_a_fork(app, monkeypatch):
+    monkeypatch.setattr(worker, "work", lambda app, stop: stop.wait())
+    delivery = worker.DeliveryThread(app)
+    delivery.start()
+    first = delivery.thread
+    delivery.start()
+    assert delivery.thread is first
+    delivery.process = -1  # as a child sees its parent's
+    delivery.start()
+    assert delivery.thread is not first
+    delivery.stop()
+    first.join(5)
 
 
 def test_every_try_is_noted(promise):

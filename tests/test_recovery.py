@@ -94,6 +94,18 @@ def test_a_link_works_once(browser, other_browser, reset_link, alice):
     assert 'href="/auth/reset_password_request"' in page.text
 
 
+def test_a_used_link_is_refused_before_it_is_opened(client, browser, reset_link):
+    browser.reset(reset_link, NEW_PASSWORD)
+    assert client.get(reset_link).status_code == 410
+
+
+def test_a_disabled_account_cannot_be_given_a_password(app, alice):
+    with app.app_context():
+        user = User.by_email(alice)
+        db.session.execute(update(User).values(disabled_at=func.current_timestamp()))
+        assert not user.change_password("a hash")
+
+
 def test_a_form_opened_before_the_link_was_used_is_refused(browser, other_browser, reset_link, alice):
     other_browser.get(reset_link)
     browser.reset(reset_link, NEW_PASSWORD)
@@ -243,6 +255,15 @@ def test_the_owner_is_told_of_the_change(browser, postman, reset_link, alice):
     assert notice.recipients == [alice]
     assert "Firefox (Linux), network 127.0.0.1" in notice.body
     assert link_in(notice) == "http://localhost/auth/reset_password_request"
+
+
+def test_a_thief_who_changes_the_address_is_not_the_one_to_be_told(app, browser, postman, reset_link, alice):
+    browser.reset(reset_link, NEW_PASSWORD)
+    with app.app_context():
+        db.session.execute(update(User).values(email="thief@example.com", email_key="thief@example.com"))
+        db.session.commit()
+    [notice] = postman.deliver()
+    assert notice.recipients == [alice]
 
 
 def test_asking_and_resetting_are_recorded(app, browser, reset_link):
