@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 PORT ?= 5000
+ROUNDS ?= 20
 FLASK_CONFIG ?= development
 export FLASK_CONFIG PORT
 
@@ -11,10 +12,10 @@ LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 
 	--generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check clean lock
+.PHONY: help install run test chaos bench-mail check clean lock
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Create .venv with everything in it (run, test and check do so by themselves)
 
@@ -36,6 +37,13 @@ run: install ## Serve on http://127.0.0.1:5000 with a mailbox for every mail (an
 
 test: install ## Run the tests, on SQLite and PostgreSQL
 	@$(BIN)/pytest
+
+chaos: install ## Kill, stop and break everything at random: make chaos ROUNDS=200
+	@$(BIN)/python -m tests.chaos --database sqlite --rounds $(ROUNDS)
+	@$(BIN)/python -m tests.chaos --database postgresql --rounds $(ROUNDS)
+
+bench-mail: install ## Measure how fast promised mail leaves, beside bare smtplib
+	@$(BIN)/python -m benchmarks.mail
 
 check: install ## Check style and types
 	@$(BIN)/ruff check .

@@ -100,7 +100,7 @@ class Testing(Config):
 
     TESTING = True
     READS_ENVIRONMENT = False
-    SECRET_KEY = "testing-testing-testing-testing-testing"  # noqa: S105 - signs nothing that lasts
+    SECRET_KEY = secrets.token_hex(32)  # another in every process: there is none to be left in production
     BASE_URL = "http://localhost"
     DATABASE_URL = "sqlite://"
     MAIL_SERVER = "127.0.0.1"

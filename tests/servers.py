@@ -219,6 +219,21 @@ class Program:
         self.process.terminate()
         return self.wait()
 
+    def children(self) -> list[int]:
+        """The processes it has started, as gunicorn's workers."""
+        with suppress(OSError):
+            tasks = Path(f"/proc/{self.process.pid}/task/{self.process.pid}")
+            return [int(pid) for pid in (tasks / "children").read_text().split()]
+        return []
+
+    def owns_connection(self, session) -> bool:
+        """Whether it is this process that has the connection which comes from that address and port (Linux only)."""
+        table = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        sockets = {f"socket:[{line[9]}]" for line in table if int(line[1].partition(":")[2], 16) == session[1]}
+        with suppress(OSError):
+            return any(os.readlink(file) in sockets for file in Path(f"/proc/{self.process.pid}/fd").iterdir())
+        return False
+
     def kill(self):
         """SIGKILL the whole group: what a power cut or the OOM killer leaves behind."""
         with suppress(ProcessLookupError):
@@ -280,11 +295,18 @@ class Site:
         with suppress(OSError):
             return HttpClient(self.url).get("/healthz").status_code == 200
 
-    def start_worker(self) -> Program:
+    def start_worker(self, **pauses) -> Program:
         """Start `flask outbox work`, and wait until it is ready."""
-        worker = self.launch("-m", "flask", "outbox", "work")
+        worker = self.start_worker_unseen(**pauses)
         wait_for(lambda: "Delivering mail" in worker.output, "the worker to start")
         return worker
+
+    def start_worker_unseen(self, **pauses) -> Program:
+        """Start `flask outbox work`. Pauses given by name, as POLL_SECONDS=0.05, take that long instead."""
+        if not pauses:
+            return self.launch("-m", "flask", "outbox", "work")
+        hurry = [f"{name}={seconds}" for name, seconds in pauses.items()]
+        return self.launch("-m", "tests.hurried", *hurry, "outbox", "work")
 
 
 @dataclass(frozen=True)
