@@ -59,6 +59,7 @@ def test_a_connection_that_was_cut_while_it_idled_is_replaced(app, database_kind
         pytest.skip("SQLite has no connection that could be cut")
     monkeypatch.setattr(database, "PING_AFTER_SECONDS", -1)
     with app.app_context():
+        db.engine.dispose()  # so that the pool has one connection only
         before = db.session.scalar(text("SELECT pg_backend_pid()"))
         db.session.commit()
         with psycopg.connect(app.config["DATABASE_URL"], autocommit=True) as other:
