@@ -77,7 +77,8 @@ def list_command(state: str | None, kind: str | None, address: str | None, most:
     rows = report.find(state=state, kind=kind, address=address, most=most)
     for row in rows:
         words = row.outcome if row.done_at else f"due {_time(row.due_at)}"
-        click.echo(f"{row.reference}  {_time(row.created_at)}  {row.kind:<16}  {row.attempts:>3} tries  {words}")
+        tries = "1 try" if row.attempts == 1 else f"{row.attempts} tries"
+        click.echo(f"{row.reference}  {_time(row.created_at)}  {row.kind:<16}  {tries:>9}  {words}")
     if not rows:
         click.echo("None.", err=True)
 
