@@ -1,5 +1,6 @@
 """gunicorn reads this file by itself: `gunicorn wsgi:app`."""
 
+import signal
 import sys
 from typing import Any
 
@@ -29,9 +30,17 @@ def when_ready(server: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Start the delivery thread after the fork, traffic or not."""
-    from app.email import start_in_server
+    """Start the delivery thread after the fork, traffic or not, and let it hear of TERM before the requests end."""
+    from app.email import start_in_server, stop_claiming_in_server
 
+    handle_term: Any = signal.getsignal(signal.SIGTERM)
+
+    def stop_claiming(*args: Any) -> None:
+        with worker.wsgi.app_context():
+            stop_claiming_in_server()
+        handle_term(*args)
+
+    signal.signal(signal.SIGTERM, stop_claiming)
     with worker.wsgi.app_context():
         start_in_server()
 

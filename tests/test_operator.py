@@ -141,6 +141,25 @@ def test_all_that_waits_can_be_tried_at_once(run, ask, try_in_vain, alice):
     assert json.loads(run("status", "--json"))["due"] == 3
 
 
+def test_what_a_worker_has_in_hand_is_left_to_it(app, run, ask, alice):
+    reference = ask(alice)
+    with app.app_context():
+        assert len(claim(10)) == 1
+    assert run("retry", "--all") == "0 due now.\n"
+    assert "waits" in run("retry", reference, status=1)
+    assert json.loads(run("status", "--json"))["in_hand"] == 1
+    assert "a worker has it in hand" in run("trace", reference)
+
+
+def test_drain_leaves_what_falls_due_meanwhile(app, run, ask, alice, monkeypatch):
+    for _ in range(3):
+        ask(alice)
+    monkeypatch.setattr("app.email.outbox.FIRST_RETRY_SECONDS", 0)
+    monkeypatch.setattr("app.email.worker.Connection", lambda: Refusing(TimeoutError()))
+    assert run("drain") == "3 handled, 0 waiting for a later try.\n"
+    assert json.loads(run("status", "--json"))["due"] == 3
+
+
 def test_without_delivery_the_commands_say_where_links_come_from(app, run, monkeypatch):
     monkeypatch.setitem(app.config, "MAIL_DELIVERY", "off")
     for command in ("drain", "work"):

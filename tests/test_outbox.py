@@ -5,6 +5,7 @@ from threading import Event, Thread
 
 import pytest
 from sqlalchemy import func, insert, select, update
+from sqlalchemy.exc import OperationalError
 
 from app.auth.models import Registration, SecurityEvent
 from app.database import db_now
@@ -223,7 +224,7 @@ def test_every_try_carries_the_same_message_id(promise):
 def test_an_idle_worker_is_at_work_within_half_a_second_and_stops_when_told(app, promise):
     stop, sent = Event(), Event()
     with mail.record_messages():
-        thread = Thread(target=worker.work, args=(app, stop))
+        thread = Thread(target=worker.work, args=(app, stop), daemon=True)
         thread.start()
         stop.wait(0.4)
         row_id = promise()
@@ -241,14 +242,14 @@ def test_an_idle_worker_is_at_work_within_half_a_second_and_stops_when_told(app,
 def test_the_worker_outlives_trouble_with_the_database(app, promise, monkeypatch, caplog):
     troubled = Event()
 
-    def trouble(most):
+    def trouble(most, before=None):
         troubled.set()
         raise RuntimeError("the database is away")
 
     monkeypatch.setattr(worker, "TROUBLE_SECONDS", 0.05)
     monkeypatch.setattr(outbox, "claim", trouble)
     stop = Event()
-    thread = Thread(target=worker.work, args=(app, stop))
+    thread = Thread(target=worker.work, args=(app, stop), daemon=True)
     thread.start()
     assert troubled.wait(5)
     monkeypatch.setattr(outbox, "claim", claim)
@@ -343,6 +344,16 @@ def test_a_lease_that_was_lost_is_neither_renewed_nor_handed_back(promise):
     assert reread(row_id).due_at == theirs[0].due_at
 
 
+def test_a_row_in_hand_says_so(promise):
+    row_id = promise()
+    [row] = claim()
+    assert reread(row_id).leased
+    hand_back([row])
+    assert not reread(row_id).leased
+    deliver(claim_one(), Refusing(TimeoutError()))
+    assert not reread(row_id).leased
+
+
 def test_a_row_that_is_done_stays_done(promise):
     row_id = promise()
     rows = claim()
@@ -399,6 +410,27 @@ def test_the_thread_starts_anew_after_a_fork(app, monkeypatch):
     assert delivery.thread is not first
     delivery.stop()
     first.join(5)
+
+
+def test_a_record_that_cannot_be_written_does_not_send_the_mail_again(promise):
+    faulty = insert(SecurityEvent).values(user_id=1, kind="reset_asked", created_at="no date")
+    composes("hello", LINK)(lambda row: Draft(ADDRESS, FACTS, template="already_registered", once_sent=[faulty]))
+    row_id = promise()
+    deliver(claim_one(), Connection())
+    assert reread(row_id).outcome == "sent"
+
+
+def test_a_database_that_goes_away_in_mid_batch_leaves_the_rest_to_others(app, promise):
+    def composer(row):
+        db.session.execute(select(1))
+        raise OperationalError("SELECT", {}, Exception("server closed the connection"))
+
+    composes("hello", LINK)(composer)
+    ids = [promise() for _ in range(3)]
+    with pytest.raises(OperationalError):
+        courier(app).deliver_batch()
+    assert [reread(row_id).attempts for row_id in ids] == [1, 0, 0]
+    assert [row.id for row in claim(10)] == ids[1:]
 
 
 def test_every_try_is_noted(promise):

@@ -7,7 +7,7 @@ from app.email.models import OutboxMessage
 from app.email.outbox import LINK, NOTICE, composes, enqueue
 from app.email.purge import purges
 from app.email.render import Draft
-from app.email.worker import start_in_server, stop_in_server
+from app.email.worker import start_in_server, stop_claiming_in_server, stop_in_server
 
 __all__ = [
     "LINK",
@@ -21,6 +21,7 @@ __all__ = [
     "parse_address",
     "purges",
     "start_in_server",
+    "stop_claiming_in_server",
     "stop_in_server",
 ]
 

@@ -10,14 +10,13 @@ import click
 from flask import Blueprint, Flask, current_app
 
 from app.commands import CommandGroup
-from app.database import db_now
 from app.email import report, worker
 from app.email.addresses import parse_address
 from app.email.diagnosis import explain
 from app.email.models import OutboxMessage, new_message_id
 from app.email.purge import purge as delete_dead_rows
 from app.email.render import Draft, render
-from app.email.smtp import Connection, UnreachableError
+from app.email.smtp import Connection
 from app.extensions import db
 
 bp = Blueprint("outbox", __name__, cli_group="outbox")
@@ -29,30 +28,23 @@ bp.cli = CommandGroup(help="Deliver the mail that was promised, and see how it f
 def work(threads: int) -> None:
     """Deliver mail until told to stop (TERM or Ctrl-C)."""
     _refuse_without_delivery()
-    stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = _stop_when_told()
     click.echo("Delivering mail. Stop with Ctrl-C.")
     worker.work(_app(), stop, threads)
-    click.echo("Stopped; no message was left in hand.")
+    click.echo("Stopped.")
 
 
 @bp.cli.command()
 def drain() -> None:
     """Deliver what is due now, then exit."""
     _refuse_without_delivery()
-    courier = worker.Courier(_app(), Event())
+    stop = _stop_when_told()
     due = report.counts()["due"]
-    count = 0
-    progress = click.progressbar(length=due, label="Delivering", file=sys.stderr, hidden=not sys.stderr.isatty())
-    with courier.connection, progress as bar:
-        try:
-            while handled := courier.deliver_batch():
-                count += handled
-                bar.update(handled)
-        except UnreachableError as error:
-            raise click.ClickException(explain(error)) from error
-    click.echo(f"{count} handled, {report.counts()['waiting']} waiting for a later try.")
+    with click.progressbar(length=due, label="Delivering", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        courier = worker.drain(_app(), stop, bar.update)
+    if courier.unreachable:
+        raise click.ClickException(explain(courier.unreachable))
+    click.echo(f"{courier.handled} handled, {report.counts()['waiting']} waiting for a later try.")
 
 
 @bp.cli.command()
@@ -105,14 +97,11 @@ def retry(reference: str | None, every: bool) -> None:
     """Try the mail with this REFERENCE, or all that wait, now instead of later."""
     if bool(reference) == every:
         raise click.UsageError("Name a reference, or say --all.")
-    rows = report.find(state="waiting", most=1_000_000) if every else report.trace(reference or "")
-    open_rows = [row for row in rows if row.done_at is None]
-    if reference and not open_rows:
-        raise click.ClickException("No mail with that reference waits. What is done cannot be sent again: ask anew.")
-    for row in open_rows:
-        row.due_at = db_now()
+    count = report.hasten(None if every else reference)
     db.session.commit()
-    click.echo(f"{len(open_rows)} due now.")
+    if reference and not count:
+        raise click.ClickException("No mail with that reference waits. What is done cannot be sent again: ask anew.")
+    click.echo(f"{count} due now.")
 
 
 @bp.cli.command()
@@ -143,6 +132,14 @@ def test_command(address: str) -> None:
     except Exception as error:
         raise click.ClickException(explain(error)) from error
     click.echo(f"The server has taken it: {connection.receipt}")
+
+
+def _stop_when_told() -> Event:
+    """An event that TERM and Ctrl-C set."""
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
 
 
 def _refuse_without_delivery() -> None:

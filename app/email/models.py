@@ -5,7 +5,7 @@ from base64 import b32encode
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Index, String
+from sqlalchemy import JSON, Index, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base, BigId, UtcDateTime
@@ -19,7 +19,8 @@ def new_message_id() -> str:
 class OutboxMessage(Base):
     """A mail that was promised: what to say and to whom, never the text itself, a link or a token.
 
-    `due_at` is schedule, lease and back-off in one. A row is open while `done_at` is NULL.
+    `due_at` is schedule, lease and back-off in one; `leased` tells which, for people to read. A row is open while
+    `done_at` is NULL.
     """
 
     __tablename__ = "outbox_messages"
@@ -32,6 +33,7 @@ class OutboxMessage(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     due_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    leased: Mapped[bool] = mapped_column(default=False, server_default=false())
     attempts: Mapped[int] = mapped_column(default=0, server_default="0")
     done_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     outcome: Mapped[str | None] = mapped_column(String(10))

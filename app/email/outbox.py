@@ -10,11 +10,10 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Insert, Select, Update, select, tuple_, update
-from sqlalchemy.exc import IntegrityError
 
 from app.database import DATABASE_AWAY, db_now, utcnow
 from app.email import smtp
@@ -89,54 +88,57 @@ def address_digests(address: str) -> list[str]:
     return keyed_digests("outbox address", address_key(address))
 
 
-def claim(most: int = 1) -> list[OutboxMessage]:
+def claim(most: int = 1, before: datetime | None = None) -> list[OutboxMessage]:
     """Take the most urgent due rows for LEASE_SECONDS, so that no other worker does, and commit.
 
-    They come detached: what happens to the session later does not touch them.
+    With `before`, only rows that were due by then. They come detached: what happens to the session later does not
+    touch them.
     """
     # A glance first: on SQLite the claim takes the write lock, and an idle worker must not.
     with db.engine.connect().execution_options(sqlite_begin="DEFERRED") as reader:
-        if reader.scalar(due(1)) is None:
+        if reader.scalar(due(1, before)) is None:
             return []
-    rows = db.session.scalars(claiming(most).returning(OutboxMessage)).all()
+    rows = db.session.scalars(claiming(most, before).returning(OutboxMessage)).all()
     db.session.commit()
     db.session.expunge_all()
     return sorted(rows, key=lambda row: (row.priority, row.created_at, row.id))
 
 
-def due(most: int) -> Select[int]:
+def due(most: int, before: datetime | None = None) -> Select[int]:
     """The ids of the most urgent due rows."""
     return (
         select(OutboxMessage.id)
-        .where(OutboxMessage.done_at.is_(None), OutboxMessage.due_at <= db_now())
+        .where(OutboxMessage.done_at.is_(None), OutboxMessage.due_at <= (before or db_now()))
         .order_by(OutboxMessage.priority, OutboxMessage.due_at)
         .limit(most)
     )
 
 
-def claiming(most: int) -> Update:
+def claiming(most: int, before: datetime | None = None) -> Update:
     """The one statement of a claim. Workers pass over rows that another is claiming at this moment."""
-    claimed = due(most).with_for_update(skip_locked=True).cte("due")  # SQLite, which has one writer, drops the clause
+    claimed = (
+        due(most, before).with_for_update(skip_locked=True).cte("due")
+    )  # SQLite, which has one writer, drops the clause
     return (
         update(OutboxMessage)
         .where(OutboxMessage.id.in_(select(claimed.c.id)))
-        .values(due_at=db_now(LEASE_SECONDS), attempts=OutboxMessage.attempts + 1)
+        .values(due_at=db_now(LEASE_SECONDS), leased=True, attempts=OutboxMessage.attempts + 1)
     )
 
 
 def renew(rows: list[OutboxMessage]) -> None:
     """Extend the lease of rows still in hand, and commit. A row that was marked meanwhile keeps its mark."""
     if rows:
-        _still_mine(rows, due_at=db_now(LEASE_SECONDS))
+        _change_if_mine(rows, due_at=db_now(LEASE_SECONDS))
 
 
 def hand_back(rows: list[OutboxMessage]) -> None:
     """Return rows that were not tried: due at once, for any worker."""
     if rows:
-        _still_mine(rows, due_at=db_now(), attempts=OutboxMessage.attempts - 1)
+        _change_if_mine(rows, due_at=db_now(), leased=False, attempts=OutboxMessage.attempts - 1)
 
 
-def _still_mine(rows: list[OutboxMessage], **values: Any) -> None:
+def _change_if_mine(rows: list[OutboxMessage], **values: Any) -> None:
     leases = [(row.id, row.due_at) for row in rows]
     changed = db.session.connection().execute(
         update(OutboxMessage)
@@ -221,14 +223,18 @@ def _finish(row: OutboxMessage, outcome: str, words: str, records: Sequence[Inse
                 db.session.connection().execute(record)
             _note(row, words, done_at=db_now(), outcome=outcome, args={})
             return
-        except IntegrityError:
-            db.session.rollback()
-            records = ()  # their account was deleted while the mail was on its way
         except DATABASE_AWAY:
             db.session.rollback()
             if seconds is None or outcome != "sent":
                 raise
             time.sleep(seconds)
+        except Exception:
+            db.session.rollback()
+            if not records:
+                raise
+            # Their account was deleted while the mail was on its way, or they are faulty: the mark comes first.
+            logger.warning("mail %s: what was to be recorded is not", row.reference, exc_info=True)
+            records = ()
 
 
 def _postpone_or_give_up(row: OutboxMessage, error: Exception) -> None:
@@ -252,7 +258,7 @@ def _note(row: OutboxMessage, words: str, **values: Any) -> None:
     db.session.connection().execute(  # past the session, which would look for objects to keep in step
         update(OutboxMessage)
         .where(OutboxMessage.id == row.id, OutboxMessage.done_at.is_(None))
-        .values(tries=tries, **values)
+        .values(tries=tries, leased=False, **values)
     )
     db.session.commit()
 

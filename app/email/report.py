@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, select, update
 
 from app.database import db_now
 from app.email.models import OutboxMessage
@@ -10,22 +10,22 @@ from app.email.outbox import address_digests
 from app.extensions import db
 
 OUTCOMES = ("sent", "nobody", "expired", "failed")
-STATES = ("due", "waiting", *OUTCOMES)
+STATES = ("due", "in_hand", "waiting", *OUTCOMES)
 
 
 def _in_state(state: str) -> ColumnElement[bool]:
     still_open = OutboxMessage.done_at.is_(None)
     if state == "due":
         return still_open & (OutboxMessage.due_at <= db_now())
-    if state == "waiting":
-        return still_open & (OutboxMessage.due_at > db_now())
+    if state in ("in_hand", "waiting"):
+        return still_open & (OutboxMessage.due_at > db_now()) & (OutboxMessage.leased.is_(state == "in_hand"))
     return OutboxMessage.outcome == state
 
 
 def counts() -> dict[str, int]:
-    """`due` now, `waiting` for their time or a later try, and how the done ones ended."""
+    """`due` now, `in_hand` of a worker, `waiting` for a later try, and how the done ones ended."""
     ended = select(OutboxMessage.outcome, func.count()).where(OutboxMessage.done_at.is_not(None))
-    found = {state: _count(_in_state(state)) for state in ("due", "waiting")} | dict.fromkeys(OUTCOMES, 0)
+    found = {state: _count(_in_state(state)) for state in ("due", "in_hand", "waiting")} | dict.fromkeys(OUTCOMES, 0)
     return found | {str(outcome): count for outcome, count in db.session.execute(ended.group_by(OutboxMessage.outcome))}
 
 
@@ -61,8 +61,19 @@ def trace(address_or_reference: str) -> list[OutboxMessage]:
     return list(db.session.scalars(query))
 
 
+def hasten(reference: str | None = None) -> int:
+    """Make what waits for a later try due now; how many rows. What a worker has in hand is left to it."""
+    waits = _in_state("waiting")
+    if reference is not None:
+        waits &= OutboxMessage.id.in_([row.id for row in trace(reference)])
+    hastened = update(OutboxMessage).where(waits).values(due_at=db_now()).returning(OutboxMessage.id)
+    return len(db.session.scalars(hastened).all())
+
+
 def verdict(row: OutboxMessage) -> str:
     """What became of a mail, in a sentence."""
+    if row.done_at is None and row.leased:
+        return "a worker has it in hand, or had when it died"
     if row.done_at is None:
         return (
             f"not done yet: due {row.due_at:%Y-%m-%d %H:%M:%S}, given up after {row.expires_at:%Y-%m-%d %H:%M:%S} (UTC)"

@@ -2,17 +2,21 @@
 
 import logging
 import os
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import datetime
 from threading import Event, Lock, Thread
 from time import monotonic
 
 from flask import Flask, current_app
+from sqlalchemy import select
 
-from app.database import DATABASE_AWAY
+from app.database import DATABASE_AWAY, db_now
 from app.email import outbox
 from app.email.models import OutboxMessage
 from app.email.purge import purge
 from app.email.smtp import Connection, UnreachableError, Verdict, describe, judge
+from app.extensions import db
 
 logger = logging.getLogger(__name__)
 
@@ -23,19 +27,27 @@ TROUBLE_SECONDS = 2
 LONGEST_REST = 30  # seconds between two looks for a server that is away
 RENEW_SECONDS = 15
 SEND_SECONDS = 300  # a server that takes longer for one mail is hung up on (RFC 5321, 4.5.3.2: 5 minutes a step)
+SUPERVISE_SECONDS = 0.2
 PURGE_SECONDS = 3600
 FAREWELL_SECONDS = 20  # for the mail in hand after being told to stop, of the 30 that process managers grant
 
 
 class Courier:
-    """One delivery loop, with a connection and a batch of its own."""
+    """One delivery loop, with a connection and a batch of its own.
 
-    def __init__(self, app: Flask, stop: Event) -> None:
+    With `due_by` it delivers what was due by then, and ends; without, it goes on until told to stop.
+    """
+
+    def __init__(self, app: Flask, stop: Event, due_by: datetime | None = None) -> None:
         self.app = app
         self.stop = stop
+        self.due_by = due_by
+        self.lock = Lock()  # around what changes leases: the loop hands back while its watcher renews
         self.in_hand: list[OutboxMessage] = []
         self.busy_since: float | None = None
+        self.handled = 0
         self.rebuffs = 0  # in a row, by a server that is away
+        self.unreachable: UnreachableError | None = None
         with app.app_context():
             self.connection = Connection()
 
@@ -43,7 +55,10 @@ class Courier:
         """Deliver what falls due until told to stop; then finish the message in hand and hand back the rest."""
         with self.connection:
             while not self.stop.is_set():
-                self.stop.wait(self._round())
+                rest = self._round()
+                if rest and self.due_by:
+                    return
+                self.stop.wait(rest)
 
     def _round(self) -> float:
         """Deliver a batch. Returns the seconds to rest after it."""
@@ -51,6 +66,7 @@ class Courier:
             with self.app.app_context():
                 return 0 if self.deliver_batch() else POLL_SECONDS
         except UnreachableError as error:
+            self.unreachable = error
             level = logging.WARNING if judge(error) is Verdict.RETRY else logging.ERROR
             logger.log(level, "no mail can leave: %s", describe(error))
             self.rebuffs += 1
@@ -61,13 +77,14 @@ class Courier:
             return TROUBLE_SECONDS
 
     def deliver_batch(self) -> int:
-        """Claim and deliver a batch; how many rows were due. Raises UnreachableError where no server answers."""
-        self.in_hand = claimed = outbox.claim(BATCH)
+        """Claim a batch and deliver it; how many rows were claimed. Raises UnreachableError where no server answers."""
+        self.in_hand = claimed = outbox.claim(BATCH, self.due_by)
         try:
             self._deliver_in_hand()
         finally:
-            rest, self.in_hand = self.in_hand, []
-            with suppress(*DATABASE_AWAY):
+            with suppress(*DATABASE_AWAY), self.lock:
+                rest, self.in_hand = self.in_hand, []
+                db.session.rollback()  # of what an error has left behind
                 outbox.hand_back(rest)
         return len(claimed)
 
@@ -80,22 +97,54 @@ class Courier:
             finally:
                 self.busy_since = None
                 self.in_hand = self.in_hand[1:]  # a new list: another thread may be reading this one
+            self.handled += 1
             self.rebuffs = 0
+
+    def look_after(self) -> None:
+        """From another thread: renew the leases of what is in hand, and hang up on a server that takes for ever."""
+        if self.busy_since is not None and monotonic() - self.busy_since > SEND_SECONDS:
+            self.connection.abort()
+        try:
+            with self.app.app_context(), self.lock:
+                outbox.renew(self.in_hand)
+        except Exception:
+            logger.exception("leases could not be renewed")
 
 
 def work(app: Flask, stop: Event, threads: int = 1) -> None:
-    """Deliver with so many connections until told to stop, and look after what is in hand meanwhile."""
+    """Deliver with so many connections until told to stop, and delete dead rows once an hour."""
     couriers = [Courier(app, stop) for _ in range(threads)]
-    loops = [Thread(target=courier.run, name=f"courier-{number}") for number, courier in enumerate(couriers)]
-    for loop in loops:
-        loop.daemon = True
-        loop.start()
     next_purge = monotonic()
-    while not stop.wait(RENEW_SECONDS):
-        _look_after(app, couriers)
+    for _ in _supervised(couriers, stop):
         if monotonic() >= next_purge:
             next_purge = monotonic() + PURGE_SECONDS
             _purge(app)
+
+
+def drain(app: Flask, stop: Event, progress: Callable[[int], object]) -> Courier:
+    """Deliver what is due at this moment, and return the courier that did; `progress` is told how many more."""
+    courier = Courier(app, stop, due_by=db.session.scalar(select(db_now())))
+    db.session.rollback()
+    told = 0
+    for _ in _supervised([courier], stop):
+        progress(courier.handled - told)
+        told = courier.handled
+    progress(courier.handled - told)
+    return courier
+
+
+def _supervised(couriers: list[Courier], stop: Event) -> Iterator[None]:
+    """Run the couriers until they end or are told to stop, looking after them; yields a few times a second."""
+    loops = [Thread(target=courier.run, name=f"courier-{n}", daemon=True) for n, courier in enumerate(couriers)]
+    for loop in loops:
+        loop.start()
+    next_look = monotonic() + RENEW_SECONDS
+    while any(loop.is_alive() for loop in loops) and not stop.wait(SUPERVISE_SECONDS):
+        if monotonic() >= next_look:
+            next_look = monotonic() + RENEW_SECONDS
+            for courier in couriers:
+                courier.look_after()
+        yield
     farewell = monotonic() + FAREWELL_SECONDS
     for loop in loops:
         loop.join(max(0, farewell - monotonic()))
@@ -103,18 +152,6 @@ def work(app: Flask, stop: Event, threads: int = 1) -> None:
         courier.connection.abort()
     for loop in loops:
         loop.join(5)
-
-
-def _look_after(app: Flask, couriers: list[Courier]) -> None:
-    """Renew the leases of what is in hand, and hang up on servers that take for ever."""
-    for courier in couriers:
-        if courier.busy_since is not None and monotonic() - courier.busy_since > SEND_SECONDS:
-            courier.connection.abort()
-        try:
-            with app.app_context():
-                outbox.renew(courier.in_hand)
-        except Exception:
-            logger.exception("leases could not be renewed")
 
 
 def _purge(app: Flask) -> None:
@@ -145,9 +182,13 @@ class DeliveryThread:
                 self.thread.start()
                 self.process = os.getpid()
 
-    def stop(self, seconds: float = 25) -> None:
-        """Let the message in hand finish, within gunicorn's grace of 30 seconds."""
+    def stop_claiming(self) -> None:
+        """Begin to stop: what is in hand is finished, nothing new is begun."""
         self.stopping.set()
+
+    def stop(self, seconds: float = 26) -> None:
+        """Let the message in hand finish, within gunicorn's grace of 30 seconds."""
+        self.stop_claiming()
         if self.thread is not None and self.process == os.getpid():
             self.thread.join(seconds)
 
@@ -159,6 +200,11 @@ def start_in_server() -> None:
     """
     if current_app.config["MAIL_DELIVERY"] == "thread":
         current_app.extensions["delivery"].start()
+
+
+def stop_claiming_in_server() -> None:
+    """For the moment a server is told to stop: it may wait for its requests before stop_in_server is called."""
+    current_app.extensions["delivery"].stop_claiming()
 
 
 def stop_in_server() -> None:

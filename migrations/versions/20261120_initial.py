@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("due_at", MOMENT, nullable=False),
         sa.Column("expires_at", MOMENT, nullable=False),
+        sa.Column("leased", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("done_at", MOMENT, nullable=True),
         sa.Column("outcome", sa.String(length=10), nullable=True),
