@@ -4,12 +4,14 @@ The standard library's EmailMessage parses every header it is given and takes a 
 known. What it guards against is guarded against here: no header can hold a line break or another control character.
 """
 
+import re
 from binascii import b2a_qp
 from email.header import Header
 from email.utils import formataddr, parseaddr
 from functools import lru_cache
+from unicodedata import category
 
-LONGEST_PLAIN = 60  # characters of a header's value that need no folding whatever the name before them
+LONGEST_PLAIN = 60  # characters of a subject that need no folding
 
 
 def build(headers: dict[str, str], text: str, html: str, boundary: str) -> bytes:
@@ -32,19 +34,20 @@ def encode_address(address: str) -> str:
 
 
 def _header(name: str, value: str) -> str:
+    """Encoded words (RFC 2047) where needed; addresses and ids come ready and must not be folded."""
     _check(value)
-    if not value.isascii() or len(value) > LONGEST_PLAIN:
-        charset = "us-ascii" if value.isascii() else "utf-8"
-        value = Header(value, charset, maxlinelen=76, header_name=name).encode(linesep="\r\n")
+    if name == "Subject" and (not value.isascii() or len(value) > LONGEST_PLAIN or "=?" in value):
+        value = Header(value, "utf-8", maxlinelen=76, header_name=name).encode(linesep="\r\n")
     return f"{name}: {value}\r\n"
 
 
 def _check(value: str) -> None:
-    if not value.isprintable():  # CR, LF, NUL and the separators U+2028 and U+2029 among others
+    if any(category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in value):  # CR, LF and NUL among others
         raise ValueError("a control character in a header")
 
 
 def _part(subtype: str, content: str) -> bytes:
+    content = re.sub(r"\r\n?", "\n", content)
     # b2a_qp cuts lines at 76 characters and encodes trailing spaces (RFC 2045, 6.7).
     body = b2a_qp(content.encode(), istext=True).replace(b"\n", b"\r\n")
     head = f'\r\nContent-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n'
