@@ -10,7 +10,7 @@ import pytest
 
 from app import create_app
 from app.email import smtp
-from app.email.smtp import Connection, Message, Verdict, describe, judge
+from app.email.smtp import Connection, Message, Verdict, describe, judge, scrub
 from config import Testing
 from tests.servers import HOST, SmtpSink, make_certificate
 
@@ -300,3 +300,17 @@ def test_a_failure_is_described_in_the_servers_words_without_an_address(error, w
 
 def test_a_long_answer_is_cut():
     assert len(describe(smtplib.SMTPDataError(550, b"word " * 1000))) == 500
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("250 queued for <alice@example.com> as 4F2", "250 queued for as 4F2"),
+        ("554 5.7.1 URL blocked: https://example.com/auth/reset_password/abc", "554 5.7.1 URL blocked:"),
+        ("554 blocked example.com/auth/reset_password/abc", "554 blocked"),
+        ("550 bad \0 nul \x1b[31m", "550 bad  nul [31m"),
+        ("250 " + "x" * 1000, "250 " + "x" * 496),
+    ],
+)
+def test_what_a_server_says_is_kept_without_addresses_links_and_controls(said, kept):
+    assert scrub(said) == kept

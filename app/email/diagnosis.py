@@ -6,7 +6,7 @@ from socket import gaierror
 
 from flask import current_app
 
-from app.email.smtp import UnreachableError, describe
+from app.email.smtp import UnreachableError, Verdict, describe, judge
 
 
 def explain(error: BaseException | None) -> str:
@@ -27,6 +27,16 @@ def explain(error: BaseException | None) -> str:
             return f"The certificate of {server} is not trusted: {why}. Check how it is spelt, or set MAIL_CA_FILE."
         case ssl.SSLError():
             return f"Port {port} of {server} does not begin with TLS. Use MAIL_USE_TLS, or port 465."
+        case smtplib.SMTPResponseException(smtp_code=code) if code < 500:
+            return f"The server asks to come back later: {said}."
+        case smtplib.SMTPRecipientsRefused() if judge(error) is Verdict.RETRY:
+            return f"The server asks to come back later: {said}."
+        case smtplib.SMTPRecipientsRefused() if judge(error) is Verdict.OURS:
+            return f"The server does not let us send: {said}. Check MAIL_USERNAME, and whether it relays for this host."
+        case smtplib.SMTPConnectError() | smtplib.SMTPHeloError():
+            return f"{server} does not want to speak to us: {said}."
+        case FileNotFoundError():
+            return "MAIL_CA_FILE cannot be read."
         case smtplib.SMTPAuthenticationError():
             return f"The login was refused: {said}. Check MAIL_USERNAME and MAIL_PASSWORD."
         case smtplib.SMTPSenderRefused():

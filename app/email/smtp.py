@@ -64,7 +64,7 @@ def _judge_recipient(code: int, text: bytes) -> Verdict:
 
 
 def describe(error: BaseException | None) -> str:
-    """One line for `last_error` and the log: the server's words, without anybody's address."""
+    """One line for `last_error` and the log: the server's words, without anybody's address or link."""
     match error:
         case UnreachableError():
             return describe(error.__cause__)
@@ -77,8 +77,13 @@ def describe(error: BaseException | None) -> str:
             words = str(error)
         case _:
             words = ""  # what other exceptions say may hold anything
-    line = " ".join(word for word in words.split() if "@" not in word and "%40" not in word)
-    return f"{type(error).__name__}: {line}"[:500].rstrip(": ")
+    return f"{type(error).__name__}: {scrub(words)}"[:500].rstrip(": ")
+
+
+def scrub(words: str) -> str:
+    """A server's words without addresses, links (filters quote the one they dislike) and control characters."""
+    kept = [word for word in words.split() if not any(mark in word for mark in ("@", "%40", "://", "/auth/"))]
+    return "".join(letter for letter in " ".join(kept) if letter.isprintable())[:500]
 
 
 def _decode(text: bytes | str) -> str:
@@ -140,7 +145,7 @@ class _Smtp(smtplib.SMTP):
     def data(self, msg: Any) -> tuple[int, bytes]:
         self.begun = True
         code, text = super().data(msg)
-        self.receipt = f"{code} {_decode(text)}"
+        self.receipt = scrub(f"{code} {_decode(text)}")
         return code, text
 
 
@@ -158,6 +163,7 @@ class Connection(flask_mail.Connection):
         self.dialogue: _Smtp | None = None  # `host`, and before that what is to become it
         self.used_at = 0.0
         self.receipt = ""  # the server's, for the last mail sent
+        self.aborted = False
 
     def __enter__(self) -> Self:
         return self  # opened by the first send: an idle worker keeps no connection
@@ -169,12 +175,13 @@ class Connection(flask_mail.Connection):
         """Send one mail. Raises UnreachableError, or what smtplib raises about this mail."""
         if self.host is not None and self._is_stale():
             self.close()
-        kept = self.host
+        kept, self.aborted = self.host, False
         try:
             return self._send(message, envelope_from)
         except (smtplib.SMTPServerDisconnected, smtplib.SMTPSenderRefused) as error:
             # Since the mail before this one, a kept connection may have been closed, or its quota used up (421).
-            if kept is None or kept.begun or getattr(error, "smtp_code", 421) != 421:
+            gone = not self.aborted and getattr(error, "smtp_code", 421) == 421
+            if kept is None or kept.begun or not gone:
                 raise
         self._send(message, envelope_from)
 
@@ -237,6 +244,7 @@ class Connection(flask_mail.Connection):
 
     def abort(self) -> None:
         """Hang up from another thread, on a server that takes for ever; `send` then raises."""
+        self.aborted = True
         sock = self.dialogue and self.dialogue.sock
         if sock:
             with suppress(OSError):
