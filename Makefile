@@ -43,7 +43,7 @@ chaos: install ## Kill, stop and break everything at random: make chaos ROUNDS=2
 	@$(BIN)/python -m tests.chaos --database postgresql --rounds $(ROUNDS)
 
 bench-mail: install ## Measure how fast promised mail leaves, beside bare smtplib
-	@$(BIN)/python -m benchmarks.mail
+	@$(BIN)/python -W ignore -m benchmarks.mail
 
 check: install ## Check style and types
 	@$(BIN)/ruff check .

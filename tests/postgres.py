@@ -23,6 +23,7 @@ class PostgresServer:
 
 @contextmanager
 def private_server():
+    """Runs a server while the block lasts; skips the test, with the reason, where none can run."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its own, about directories of this machine
