@@ -27,9 +27,7 @@ def explain(error: BaseException | None) -> str:
             return f"The certificate of {server} is not trusted: {why}. Check how it is spelt, or set MAIL_CA_FILE."
         case ssl.SSLError():
             return f"Port {port} of {server} does not begin with TLS. Use MAIL_USE_TLS, or port 465."
-        case smtplib.SMTPResponseException(smtp_code=code) if code < 500:
-            return f"The server asks to come back later: {said}."
-        case smtplib.SMTPRecipientsRefused() if judge(error) is Verdict.RETRY:
+        case smtplib.SMTPResponseException() | smtplib.SMTPRecipientsRefused() if judge(error) is Verdict.RETRY:
             return f"The server asks to come back later: {said}."
         case smtplib.SMTPRecipientsRefused() if judge(error) is Verdict.OURS:
             return f"The server does not let us send: {said}. Check MAIL_USERNAME, and whether it relays for this host."

@@ -116,9 +116,8 @@ def due(most: int, before: datetime | None = None) -> Select[int]:
 
 def claiming(most: int, before: datetime | None = None) -> Update:
     """The one statement of a claim. Workers pass over rows that another is claiming at this moment."""
-    claimed = (
-        due(most, before).with_for_update(skip_locked=True).cte("due")
-    )  # SQLite, which has one writer, drops the clause
+    # SQLite, which has one writer, drops FOR UPDATE SKIP LOCKED.
+    claimed = due(most, before).with_for_update(skip_locked=True).cte("due")
     return (
         update(OutboxMessage)
         .where(OutboxMessage.id.in_(select(claimed.c.id)))
