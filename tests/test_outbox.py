@@ -433,6 +433,23 @@ def test_a_database_that_goes_away_in_mid_batch_leaves_the_rest_to_others(app, p
     assert [row.id for row in claim(10)] == ids[1:]
 
 
+def test_what_a_lost_database_did_not_take_back_is_handed_back_when_it_returns(app, promise, monkeypatch):
+    def away(rows):
+        if rows:
+            raise OperationalError("UPDATE", {}, Exception("the database system is starting up"))
+
+    ids = [promise() for _ in range(3)]
+    mine = courier(app, error=OperationalError("SELECT", {}, Exception("server closed the connection")))
+    with monkeypatch.context() as lost:
+        lost.setattr(outbox, "hand_back", away)
+        with pytest.raises(OperationalError):
+            mine.deliver_batch()
+    assert claim(10) == []
+    mine.connection = Connection()
+    assert mine.deliver_batch() == 2
+    assert [reread(row_id).outcome for row_id in ids] == [None, "sent", "sent"]
+
+
 def test_every_try_is_noted(promise):
     row_id = promise()
     try_all(smtplib.SMTPRecipientsRefused({ADDRESS: (450, b"4.2.0 greylisted")}))

@@ -78,15 +78,20 @@ class Courier:
 
     def deliver_batch(self) -> int:
         """Claim a batch and deliver it; how many rows were claimed. Raises UnreachableError where no server answers."""
+        self._hand_back()  # what a database that was away could not take back
         self.in_hand = claimed = outbox.claim(BATCH, self.due_by)
         try:
             self._deliver_in_hand()
         finally:
-            with suppress(*DATABASE_AWAY), self.lock:
-                rest, self.in_hand = self.in_hand, []
-                db.session.rollback()  # of what an error has left behind
-                outbox.hand_back(rest)
+            with suppress(*DATABASE_AWAY):
+                self._hand_back()
         return len(claimed)
+
+    def _hand_back(self) -> None:
+        with self.lock:
+            db.session.rollback()  # of what an error has left behind
+            outbox.hand_back(self.in_hand)
+            self.in_hand = []
 
     def _deliver_in_hand(self) -> None:
         until = monotonic() + BATCH_SECONDS
