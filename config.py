@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
-from config_checks import mail_address, problems_with, sender_of, sqlalchemy_url
+from config_checks import LOOPBACK, mail_address, problems_with, sender_of, sqlalchemy_url
 
 ROOT = Path(__file__).parent
 INSTANCE = ROOT / "instance"
@@ -62,15 +62,19 @@ class Config:
     MAIL_TIMEOUT: int = 10
     MAIL_DELIVERY: str = "worker"
     MAIL_RETENTION_DAYS: int = 30
+    MAIL_HOURLY_BUDGET: int = 0
 
+    RATELIMIT_ENABLED: bool = True
     RESET_LINK_MAX_AGE: int = 3600
     PASSWORD_MIN_LENGTH: int = 15
     ARGON2_MEMORY_KIB: int = 19456
     ARGON2_PASSES: int = 2
     ARGON2_LANES: int = 1
     TRUSTED_PROXIES: int = 0
+    TRUSTED_HOSTS: list[str] = []
     APP_NAME: str = "Rekey"
     SUPPORT_EMAIL: str = ""
+    SECURITY_CONTACT: str = ""
 
     DEV_MAILBOX = False
     READS_ENVIRONMENT = True
@@ -213,6 +217,9 @@ def _derived(settings: dict[str, Any]) -> dict[str, Any]:
     sender = mail_address(sender_of(settings)) or Address(addr_spec="off@localhost")  # with MAIL_DELIVERY=off
     return {
         "MAIL_DEFAULT_SENDER": str(Address(sender.display_name or settings["APP_NAME"], addr_spec=sender.addr_spec)),
+        # Links never take their host from a request (see security.public_url); this is for caches and proxies between.
+        "TRUSTED_HOSTS": [*(settings["TRUSTED_HOSTS"] or [urlsplit(settings["BASE_URL"]).hostname]), *LOOPBACK],
+        "SECURITY_CONTACT": settings["SECURITY_CONTACT"] or settings["SUPPORT_EMAIL"],
         "SESSION_COOKIE_SECURE": secure,
         "SESSION_COOKIE_NAME": "__Host-session" if secure else "session",
         "SQLALCHEMY_DATABASE_URI": url,

@@ -14,6 +14,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+HOST = r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*"
 MAIL_DELIVERIES = ("thread", "worker", "off")
 
 
@@ -64,11 +65,17 @@ def _is_base_url(text: str) -> bool:
     except ValueError:
         return False
     host = url.hostname or ""
-    named = re.fullmatch(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*", host) or ":" in host
+    named = re.fullmatch(HOST, host) or ":" in host
     return url.scheme in ("http", "https") and bool(named) and not surplus and text.isascii() and " " not in text
 
 
 def _name_problems(settings: dict[str, Any]) -> Iterator[str]:
+    for host in settings["TRUSTED_HOSTS"]:
+        if not re.fullmatch(rf"\.?{HOST}", host):
+            yield f"TRUSTED_HOSTS holds {host!r}: give host names, as in account.example.com."
+    contact = settings["SECURITY_CONTACT"]
+    if contact and not (contact.startswith("https://") and contact.isprintable()) and mail_address(contact) is None:
+        yield f"SECURITY_CONTACT is {contact!r}: give an address or an https URL."
     if not settings["APP_NAME"].isprintable():
         yield f"APP_NAME is {settings['APP_NAME']!r}: it holds control characters."
 
@@ -116,6 +123,7 @@ RANGES = {
     "ARGON2_LANES": (1, 64),
     "MAIL_TIMEOUT": (1, 60),
     "MAIL_RETENTION_DAYS": (1, 3650),
+    "MAIL_HOURLY_BUDGET": (0, 1_000_000),
     "TRUSTED_PROXIES": (0, 10),
 }
 

@@ -1,18 +1,11 @@
 """Rekey: lets people who forgot their password back in."""
 
-from typing import Any
-
-from flask import Flask, request
+from flask import Flask
 
 import config as settings
-from app import auth, database, email, errors, i18n, main, security
+from app import auth, database, email, errors, i18n, limits, main, security
 from app.extensions import csrf, db, login_manager, mail, migrate
-
-
-class Rekey(Flask):
-    def log_exception(self, exc_info: Any) -> None:
-        """Log the route, not the path: that of a mailed link is a secret."""
-        self.logger.error("Exception on %s [%s]", request.url_rule, request.method, exc_info=exc_info)
+from app.rekey import Rekey
 
 
 def create_app(config: str | type[settings.Config] | None = None) -> Flask:
@@ -33,6 +26,7 @@ def create_app(config: str | type[settings.Config] | None = None) -> Flask:
     i18n.init_app(app)
 
     security.init_app(app)
+    limits.init_app(app)
     errors.init_app(app)
     email.init_app(app)
     auth.init_app(app)

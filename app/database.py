@@ -6,7 +6,19 @@ from typing import Any
 
 from flask import Flask, has_request_context, request
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, Connection, DateTime, Dialect, Integer, MetaData, TypeDecorator, event, literal
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Dialect,
+    Integer,
+    MetaData,
+    SQLColumnExpression,
+    TypeDecorator,
+    event,
+    literal,
+)
 from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase
@@ -59,8 +71,18 @@ class db_now(FunctionElement[datetime]):  # noqa: N801 - it stands for a SQL fun
     type = UtcDateTime()
     inherit_cache = True
 
-    def __init__(self, plus_seconds: float = 0) -> None:
-        super().__init__(literal(plus_seconds))
+    def __init__(self, plus_seconds: float | ColumnElement[int] = 0) -> None:
+        super().__init__(literal(plus_seconds) if isinstance(plus_seconds, int | float) else plus_seconds)
+
+
+class seconds_after(FunctionElement[datetime]):  # noqa: N801 - it stands for a SQL function
+    """A moment in the database, plus a number of seconds."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+    def __init__(self, moment: SQLColumnExpression[datetime], seconds: float) -> None:
+        super().__init__(moment, literal(seconds))
 
 
 @compiles(db_now, "postgresql")
@@ -69,10 +91,22 @@ def _postgresql_now(element: db_now, compiler: Any, **kw: Any) -> str:
     return f"(statement_timestamp() + make_interval(secs => {compiler.process(element.clauses, **kw)}))"
 
 
+@compiles(seconds_after, "postgresql")
+def _postgresql_after(element: seconds_after, compiler: Any, **kw: Any) -> str:
+    moment, seconds = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({moment} + make_interval(secs => {seconds}))"
+
+
 @compiles(db_now, "sqlite")
 def _sqlite_now(element: db_now, compiler: Any, **kw: Any) -> str:
     # Zeros fill the milliseconds up to the six digits SQLAlchemy stores, so that text compares as time does.
     return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {compiler.process(element.clauses, **kw)} || ' seconds')"
+
+
+@compiles(seconds_after, "sqlite")
+def _sqlite_after(element: seconds_after, compiler: Any, **kw: Any) -> str:
+    moment, seconds = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"strftime('%Y-%m-%d %H:%M:%f000', {moment}, {seconds} || ' seconds')"
 
 
 def init_app(app: Flask, db: SQLAlchemy) -> None:

@@ -2,11 +2,13 @@
 
 import logging
 from contextlib import suppress
+from datetime import timedelta
 
 from flask import Flask, Response, current_app, make_response, render_template, request
+from flask_babel import format_timedelta
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import BadHost, HTTPException
+from werkzeug.exceptions import BadHost, HTTPException, SecurityError
 
 from app.database import DATABASE_AWAY
 from app.extensions import db
@@ -23,16 +25,20 @@ def init_app(app: Flask) -> None:
 
 
 def show_error(error: HTTPException) -> Response:
-    if isinstance(error, BadHost):
+    if isinstance(error, BadHost | SecurityError):
         return _bare_page(400)  # the request's host is none, so that no page with links can be built
     titles = {
         404: _("Page not found"),
         413: _("That was too much"),
+        429: _("Please wait a little"),
     }
     texts = {
         404: _("The address may be mistyped, or the page may have moved."),
         405: _("This page cannot be used that way."),
         413: _("What was sent is larger than this site takes."),
+        429: _(
+            "There were too many tries from here. Nothing is lost; this page works again %(when)s.", when=_when(error)
+        ),
     }
     code = error.code or 500
     title = titles.get(code) or _("That did not work")
@@ -46,7 +52,13 @@ def show_error(error: HTTPException) -> Response:
     return response  # type: ignore[return-value]
 
 
+def _when(error: HTTPException) -> str:
+    wait = getattr(error, "retry_after", None)
+    return format_timedelta(timedelta(seconds=wait), add_direction=True) if isinstance(wait, int) else _("soon")
+
+
 def show_expired_form(error: CSRFError) -> Response:
+    logger.warning("form refused on %s: %s", request.url_rule, error.description)
     title, text = (
         _("Please send it again"),
         _("This page was open for too long, or in a browser that keeps no cookies."),

@@ -1,4 +1,4 @@
-"""Accounts, sessions, events, registrations, outbox."""
+"""Accounts, sessions, events, registrations, limits, outbox."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -50,6 +50,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("nonce", name=op.f("pk_registrations")),
     )
     op.create_table(
+        "rate_limits",
+        sa.Column("key", sa.String(length=64), nullable=False),
+        sa.Column("full_at", MOMENT, nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_rate_limits")),
+    )
+    op.create_index(op.f("ix_rate_limits_full_at"), "rate_limits", ["full_at"])
+
+    op.create_table(
         "users",
         sa.Column("id", BIG_ID, nullable=False),
         sa.Column("email", sa.String(length=254), nullable=False),
@@ -67,10 +76,17 @@ def upgrade() -> None:
         sa.UniqueConstraint("security_stamp", name=op.f("uq_users_security_stamp")),
         sqlite_autoincrement=True,
     )
+    op.create_index(
+        "ix_users_imported_password",
+        "users",
+        ["id"],
+        postgresql_where=sa.text("password_hash NOT LIKE '$argon2id$%'"),
+        sqlite_where=sa.text("password_hash NOT LIKE '$argon2id$%'"),
+    )
     op.create_table(
         "security_events",
         sa.Column("id", BIG_ID, nullable=False),
-        sa.Column("user_id", BIG_ID, nullable=False),
+        sa.Column("user_id", BIG_ID, nullable=True),
         sa.Column("kind", sa.String(length=40), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("device", sa.String(length=100), nullable=False),
@@ -109,7 +125,15 @@ def downgrade() -> None:
     op.drop_index("ix_security_events_user_id_created_at", table_name="security_events")
 
     op.drop_table("security_events")
+    op.drop_index(
+        "ix_users_imported_password",
+        table_name="users",
+        postgresql_where=sa.text("password_hash NOT LIKE '$argon2id$%'"),
+        sqlite_where=sa.text("password_hash NOT LIKE '$argon2id$%'"),
+    )
     op.drop_table("users")
+    op.drop_index(op.f("ix_rate_limits_full_at"), table_name="rate_limits")
+    op.drop_table("rate_limits")
     op.drop_table("registrations")
     op.drop_index(
         "ix_outbox_messages_open",

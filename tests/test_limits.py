@@ -1,0 +1,181 @@
+"""Rates: a burst, then one at a time, exact across processes."""
+
+import json
+import subprocess
+import sys
+from threading import Thread
+
+import pytest
+from sqlalchemy import func, select
+
+from app import create_app, limits
+from app.extensions import db
+from app.limits import Limited, Rate, RateLimit, Turn
+from config import Testing
+from tests.servers import ROOT
+from tests.time_passing import pass_time
+
+RATE = Rate("knocks", burst=3, seconds=3600)
+ALICE = "alice@example.com"
+
+
+@pytest.fixture
+def context(app):
+    with app.app_context():
+        yield
+
+
+def taken(rate, subject=ALICE, tries=10):
+    """How many of so many tries pass."""
+    passed = 0
+    for _ in range(tries):
+        try:
+            limits.take(rate, subject)
+            passed += 1
+        except Limited:
+            pass
+    db.session.commit()
+    return passed
+
+
+def test_a_burst_passes_and_no_more(context):
+    assert taken(RATE) == 3
+
+
+def test_one_comes_back_after_its_time_and_all_after_theirs(context):
+    assert taken(RATE) == 3
+    pass_time(3599)
+    assert taken(RATE) == 0
+    pass_time(2)
+    assert taken(RATE) == 1
+    pass_time(3 * 3600)
+    assert taken(RATE) == 3
+
+
+def test_a_long_rest_saves_up_no_more_than_the_burst(context):
+    assert taken(RATE) == 3
+    pass_time(30 * 86_400)
+    assert taken(RATE) == 3
+
+
+def test_subjects_and_rates_do_not_share(context):
+    assert taken(RATE) == 3
+    assert taken(RATE, "bob@example.com") == 3
+    assert taken(Rate("calls", burst=3, seconds=3600)) == 3
+
+
+def test_a_refusal_says_when_to_come_back(context):
+    taken(RATE)
+    pass_time(600)
+    with pytest.raises(Limited) as refused:
+        limits.take(RATE, ALICE)
+    assert 2990 <= refused.value.retry_after <= 3001
+    assert refused.value.get_response().headers["Retry-After"] == str(refused.value.retry_after)
+
+
+def test_what_is_given_back_can_be_taken_again(context):
+    assert taken(RATE) == 3
+    limits.give_back(RATE, ALICE)
+    assert taken(RATE) == 1
+
+
+def test_above_the_burst_one_waits_and_the_others_are_told_for_how_long(context):
+    assert [limits.reserve(RATE, ALICE) for _ in range(3)] == [Turn(0, mine=True)] * 3
+    fourth, fifth = limits.reserve(RATE, ALICE), limits.reserve(RATE, ALICE)
+    assert (fourth.mine, fifth.mine) == (True, False)
+    assert 3590 <= fifth.wait <= fourth.wait <= 3600
+
+
+def test_a_day_of_reserving_gives_twenty_seven_turns(context):
+    turns = 0
+    for _ in range(24 * 6):
+        turns += sum(limits.reserve(RATE, ALICE).mine for _ in range(5))
+        pass_time(600)
+    assert turns == 27
+
+
+def test_a_mark_stands_until_its_time_is_over(context):
+    assert not limits.is_marked(limits.COMPLAINT, ALICE)
+    assert limits.mark(limits.COMPLAINT, ALICE)
+    assert not limits.mark(limits.COMPLAINT, ALICE)
+    pass_time(86_399)
+    assert limits.is_marked(limits.COMPLAINT, ALICE)
+    pass_time(2)
+    assert not limits.is_marked(limits.COMPLAINT, ALICE)
+
+
+def test_pauses_begin_after_the_fifth_failure_and_double_to_an_hour(context):
+    pauses = []
+    for _ in range(20):
+        limits.count_failure("tries", ALICE, pausing=True)
+        try:
+            limits.count_failure("tries", ALICE, pausing=True)
+        except Limited as refused:
+            pauses.append(refused.retry_after)
+            pass_time(refused.retry_after + 1)
+    assert pauses[:12] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048]
+    assert set(pauses[12:]) == {3600}
+
+
+def test_failures_are_counted_until_they_are_forgotten(context):
+    assert [limits.count_failure("tries", ALICE, pausing=False) for _ in range(150)] == list(range(1, 151))
+    limits.forget("tries", ALICE)
+    assert limits.count_failure("tries", ALICE, pausing=False) == 1
+
+
+def test_turned_off_nothing_is_limited_or_stored(app, context, monkeypatch):
+    monkeypatch.setitem(app.config, "RATELIMIT_ENABLED", False)
+    assert taken(RATE, tries=50) == 50
+    assert [limits.reserve(RATE, ALICE) for _ in range(5)] == [Turn(0, mine=True)] * 5
+    assert [limits.count_failure("tries", ALICE, pausing=True) for _ in range(10)] == [0] * 10
+    assert not limits.mark(RATE, ALICE)
+    assert db.session.scalar(select(func.count()).select_from(RateLimit)) == 0
+
+
+def test_a_site_without_limits_says_so_when_it_starts(caplog):
+    create_app(type("Unlimited", (Testing,), {"RATELIMIT_ENABLED": False}))
+    assert "RATELIMIT_ENABLED is off" in caplog.text
+
+
+def test_the_table_names_nobody(context):
+    taken(RATE)
+    [key] = db.session.scalars(select(RateLimit.key))
+    assert "alice" not in key
+    assert len(key) == 64
+
+
+KNOCK = """
+import json, sys
+from threading import Thread
+from tests.test_limits import knock_in_threads
+print(json.dumps(knock_in_threads(sys.argv[1])))
+"""
+
+
+def knock_in_threads(url):
+    """Reserve from many threads at once; how many were given a turn at once, and how many wait."""
+    app = create_app(type("OneOfMany", (Testing,), {"DATABASE_URL": url}))
+    turns = []
+
+    def knock():
+        with app.app_context():
+            turns.append(limits.reserve(RATE, ALICE))
+            db.session.commit()
+
+    threads = [Thread(target=knock) for _ in range(25)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with app.app_context():
+        db.engine.dispose()
+    return [sum(turn.mine and turn.wait == 0 for turn in turns), sum(turn.mine and turn.wait > 0 for turn in turns)]
+
+
+def test_fifty_at_once_in_two_processes_share_one_burst(app):
+    # The key is random in each process of the tests; the two must name the subject alike.
+    command = f"import config; config.Testing.SECRET_KEY = {Testing.SECRET_KEY!r}\n{KNOCK}"
+    arguments = [sys.executable, "-c", command, app.config["DATABASE_URL"]]
+    processes = [subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(2)]
+    results = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
+    assert [sum(counts) for counts in zip(*results, strict=True)] == [3, 1]
