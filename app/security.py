@@ -1,9 +1,10 @@
 """What every request and response passes through: proxies, hostile input, headers, safe redirects, public links."""
 
+import re
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from flask import Flask, Response, abort, current_app, request
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -49,6 +50,8 @@ SYSTEMS = {
     *("Android", "Chrome OS", "Debian", "Fedora", "FreeBSD", "Linux", "Mac OS X", "OpenBSD", "Tizen", "Ubuntu"),
     *("Windows", "iOS", "iPadOS"),
 }
+# Controls but tab, CR and LF, which forms refuse in words; and what Werkzeug makes of broken UTF-8.
+MALFORMED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd\ud800-\udfff]")
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -79,17 +82,28 @@ def _origin(url: str) -> str:
 
 
 def refuse_malformed_input() -> None:
-    """Answer 4xx to what our pages never send: other bodies than forms, files, repeated fields, NUL, broken UTF-8."""
+    """Answer 4xx to what our pages never send: controls or broken UTF-8, bodies but forms, files, repeated fields.
+
+    Not for paths, none of which has such a character, nor for `next`: see safe_next.
+    """
+    # Not request.args, which leaves broken UTF-8 as it came.
+    query = parse_qsl(request.query_string.decode("latin-1"), keep_blank_values=True)
+    query_texts = [text for name, value in query if name != "next" for text in (name, value)]
+    headers = [text for header in request.headers for text in header]
+    if any(map(is_malformed, (*query_texts, *headers, *request.cookies.values()))):
+        abort(400)
     if request.method != "POST":
         return
     if request.mimetype not in FORM_TYPES:
         abort(415 if request.content_length else 400)
-    if request.files:
+    repeated = [name for name, values in request.form.lists() if len(values) > 1]
+    if request.files or repeated or any(map(is_malformed, (*request.form.keys(), *request.form.values()))):
         abort(400)
-    for name, values in request.form.lists():
-        # Werkzeug decodes broken UTF-8 to U+FFFD; PostgreSQL cannot store NUL.
-        if len(values) > 1 or {"\0", "\ufffd"} & {*name, *values[0]}:
-            abort(400)
+
+
+def is_malformed(text: str) -> bool:
+    """Whether it holds what no keyboard types and PostgreSQL, a log or a mail cannot hold."""
+    return MALFORMED.search(text) is not None
 
 
 def add_headers(response: Response) -> Response:

@@ -105,7 +105,7 @@ def test_an_outage_of_the_database_is_a_503_that_says_when_to_come_back(app, bro
     def away(*args, **kwargs):
         raise OperationalError("INSERT", {}, Exception("server closed the connection"))
 
-    monkeypatch.setattr("app.auth.recover.enqueue", away)
+    monkeypatch.setattr("app.auth.promises.enqueue", away)
     answer = browser.submit(email="alice@example.com")
     assert answer.status_code == 503
     assert answer.headers["Retry-After"] == "5"

@@ -1,4 +1,6 @@
-from flask import Blueprint, Response, render_template
+from datetime import UTC, datetime, timedelta
+
+from flask import Blueprint, Response, abort, current_app, render_template
 
 bp = Blueprint("main", __name__)
 
@@ -12,3 +14,16 @@ def home() -> str:
 def healthz() -> Response:
     """Says that this process answers; it touches nothing else."""
     return Response("ok\n", mimetype="text/plain")
+
+
+@bp.route("/.well-known/security.txt")
+def security_txt() -> Response:
+    """Where to report a security problem (RFC 9116)."""
+    contact = current_app.config["SECURITY_CONTACT"] or abort(404)
+    expires = datetime.now(UTC) + timedelta(days=180)
+    lines = [
+        f"Contact: {contact if contact.startswith('https:') else f'mailto:{contact}'}",
+        f"Expires: {expires.isoformat(timespec='seconds')}",
+        f"Canonical: {current_app.config['BASE_URL']}/.well-known/security.txt",
+    ]
+    return Response("\n".join(lines) + "\n", mimetype="text/plain")
