@@ -139,8 +139,9 @@ class Postman:
         return link_in(message)
 
 
-def link_in(message):
-    [link] = re.findall(r"^http://localhost/auth/\S+$", message.body, re.MULTILINE)
+def link_in(message, path="(?!not_me/)"):
+    """The one link to act on; or, with a path below /auth/, that one."""
+    [link] = re.findall(rf"^http://localhost/auth/{path}\S+$", message.body, re.MULTILINE)
     return link
 
 

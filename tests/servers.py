@@ -19,6 +19,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from functools import cached_property
 from html import unescape
+from http.cookiejar import CookieJar
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -93,8 +94,18 @@ class Mail:
 
     @property
     def link(self) -> str:
-        """The one link, which has a line of its own."""
-        [link] = re.findall(r"^https?://\S+$", self.text, re.MULTILINE)
+        """The one link to act on."""
+        [link] = [link for link in self.links if "/auth/not_me/" not in link]
+        return link
+
+    @property
+    def links(self) -> list[str]:
+        """Those of the text part; each has a line of its own."""
+        return re.findall(r"^https?://\S+$", self.text, re.MULTILINE)
+
+    def link_to(self, path: str) -> str:
+        """The one link under that path."""
+        [link] = [link for link in self.links if urlsplit(link).path.startswith(path)]
         return link
 
     @property
@@ -317,6 +328,7 @@ class Answer:
     status_code: int
     headers: dict[str, str]
     text: str
+    header_lines: tuple[tuple[str, str], ...] = ()  # as they came; `headers` keeps one of each name
 
     @property
     def location(self) -> str | None:
@@ -338,9 +350,11 @@ class AsItCame(HTTPErrorProcessor):
 class HttpClient:
     """What Browser needs of a test client, over real HTTP and to this one site."""
 
-    def __init__(self, url):
+    def __init__(self, url, headers=None):
         self.url = url
-        self.opener = build_opener(ProxyHandler({}), HTTPCookieProcessor(), AsItCame())
+        self.headers = headers or {}  # sent with every request
+        self.cookies = CookieJar()
+        self.opener = build_opener(ProxyHandler({}), HTTPCookieProcessor(self.cookies), AsItCame())
 
     def get(self, url, *, follow_redirects=False, headers=None) -> Answer:
         answer = self._send(urljoin(self.url, url), None, headers)
@@ -353,10 +367,12 @@ class HttpClient:
 
     def _send(self, url, body, headers) -> Answer:
         assert url.startswith(f"{self.url}/"), f"{url} is on another site"
-        with self.opener.open(Request(url, body, headers or {}), timeout=PATIENCE) as response:
-            return Answer(url, response.status, dict(response.headers), response.read().decode())
+        request = Request(url, body, self.headers | (headers or {}))
+        with self.opener.open(request, timeout=PATIENCE) as response:
+            lines = tuple(response.headers.items())
+            return Answer(url, response.status, dict(lines), response.read().decode(), lines)
 
 
 class HttpBrowser(Browser):
-    def __init__(self, url):
-        super().__init__(HttpClient(url))
+    def __init__(self, url, headers=None):
+        super().__init__(HttpClient(url, headers))

@@ -5,12 +5,13 @@ from email import message_from_bytes, policy
 
 import pytest
 
-from app.extensions import mail
+from app.auth.attempts import NOTICE_AFTER, Attempt
+from app.extensions import db, mail
 from tests.conftest import NEW_PASSWORD, link_in
 
 
 @pytest.fixture
-def messages(browser, postman, runner, alice):
+def messages(app, browser, other_browser, postman, runner, alice):
     """One mail of each kind, by the name of its templates."""
 
     def one():
@@ -25,6 +26,14 @@ def messages(browser, postman, runner, alice):
     found["reset_password"] = one()
     browser.reset(link_in(found["reset_password"]), NEW_PASSWORD)
     found["password_changed"] = one()
+    browser.sign_in(alice, NEW_PASSWORD)
+    other_browser.sign_in(alice, NEW_PASSWORD)
+    found["new_sign_in"] = one()
+    with app.test_request_context():
+        for failures in range(1, NOTICE_AFTER + 1):
+            Attempt(alice, here=1, failures=failures).failed(None)
+        db.session.commit()
+    found["sign_in_failures"] = one()
     found["test"] = mail_of_the_test_command(runner, alice)
     return found
 
@@ -90,7 +99,8 @@ def test_the_reset_mail_says_what_a_person_needs(messages):
     for text in (messages["reset_password"].body, messages["reset_password"].html):
         assert "Hello Alice," in text
         assert "It works once, for 1 hour after this mail was sent." in text
-        assert "If you did not ask for this, ignore this mail: nothing has changed." in text
+        assert "If you did not ask for this, nothing has changed." in text
+        assert "/auth/not_me/" in text
         assert "From: Firefox (Linux), network 127.0.0.1" in text
         assert re.search(r"Asked: \w+ \d+, \d{4}, \d\d:\d\d UTC", text)
 

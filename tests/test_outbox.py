@@ -8,22 +8,27 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import OperationalError
 
 from app.auth.models import Registration, SecurityEvent
-from app.database import db_now
+from app.database import db_now, utcnow
 from app.email import LINK, NOTICE, Draft, OutboxMessage, composes, enqueue, outbox, worker
 from app.email.outbox import LEASE_SECONDS, claim, claiming, deliver, hand_back, renew
 from app.email.smtp import Connection, UnreachableError
 from app.extensions import db, mail
 
 ADDRESS = "alice@example.com"
-FACTS = {"name": "Alice", "sign_in_link": "http://localhost/a", "reset_link": "http://localhost/b"}
+FACTS = {
+    "name": "Alice",
+    "happened_at": utcnow(),
+    "client": {"device": "", "network": ""},
+    "reset_link": "http://localhost/",
+}
 
 
 @pytest.fixture(autouse=True)
 def kinds(monkeypatch):
     """Kinds of mail for these tests only."""
     monkeypatch.setattr(outbox, "_composers", dict(outbox._composers))
-    composes("hello", LINK)(lambda row: Draft(row.args["to"], FACTS, template="already_registered"))
-    composes("notice", NOTICE)(lambda row: Draft(row.args["to"], FACTS, template="already_registered"))
+    composes("hello", LINK)(lambda row: Draft(row.args["to"], FACTS, template="new_sign_in"))
+    composes("notice", NOTICE)(lambda row: Draft(row.args["to"], FACTS, template="new_sign_in"))
     composes("untemplated", LINK)(lambda row: Draft(row.args["to"], FACTS))
     composes("broken", LINK)(lambda row: row.args["no such thing"])
 
@@ -307,7 +312,7 @@ def test_the_worker_looks_for_a_lost_server_at_growing_intervals(app, promise):
 def test_a_worker_told_to_stop_hands_back_what_it_has_not_begun(app, promise):
     ids = [promise() for _ in range(3)]
     stop = Event()
-    composes("hello", LINK)(lambda row: stop.set() or Draft(ADDRESS, FACTS, template="already_registered"))
+    composes("hello", LINK)(lambda row: stop.set() or Draft(ADDRESS, FACTS, template="new_sign_in"))
     courier(app, stop=stop).deliver_batch()
     assert [reread(row_id).outcome for row_id in ids] == ["sent", None, None]
     assert [reread(row_id).attempts for row_id in ids] == [1, 0, 0]
@@ -365,7 +370,7 @@ def test_a_row_that_is_done_stays_done(promise):
 
 def test_an_account_deleted_while_its_mail_was_sent_leaves_a_mark(promise):
     record = insert(SecurityEvent).values(user_id=4711, kind="reset_asked")
-    composes("hello", LINK)(lambda row: Draft(ADDRESS, FACTS, template="already_registered", once_sent=[record]))
+    composes("hello", LINK)(lambda row: Draft(ADDRESS, FACTS, template="new_sign_in", once_sent=[record]))
     row_id = promise()
     deliver(claim_one(), Connection())
     assert reread(row_id).outcome == "sent"
@@ -380,7 +385,7 @@ def test_no_transaction_is_open_while_the_server_is_spoken_to(app, promise, add_
 
 def _writing(row):
     db.session.add(Registration(nonce=row.message_id, email=ADDRESS))
-    return Draft(ADDRESS, FACTS, template="already_registered")
+    return Draft(ADDRESS, FACTS, template="new_sign_in")
 
 
 class Watching(Connection):
@@ -391,7 +396,7 @@ class Watching(Connection):
 
 
 def test_a_mail_is_written_in_its_readers_language(promise):
-    composes("hello", LINK)(lambda row: Draft(ADDRESS, FACTS, locale="pt_BR", template="already_registered"))
+    composes("hello", LINK)(lambda row: Draft(ADDRESS, FACTS, locale="pt_BR", template="new_sign_in"))
     promise()
     with mail.record_messages() as messages:
         deliver(claim_one(), Connection())
@@ -414,7 +419,7 @@ def test_the_thread_starts_anew_after_a_fork(app, monkeypatch):
 
 def test_a_record_that_cannot_be_written_does_not_send_the_mail_again(promise):
     faulty = insert(SecurityEvent).values(user_id=1, kind="reset_asked", created_at="no date")
-    composes("hello", LINK)(lambda row: Draft(ADDRESS, FACTS, template="already_registered", once_sent=[faulty]))
+    composes("hello", LINK)(lambda row: Draft(ADDRESS, FACTS, template="new_sign_in", once_sent=[faulty]))
     row_id = promise()
     deliver(claim_one(), Connection())
     assert reread(row_id).outcome == "sent"
@@ -470,7 +475,7 @@ def test_a_kind_that_only_a_newer_release_knows_waits(promise):
 
 
 def test_an_address_that_smtp_cannot_carry_fails_alone(promise):
-    composes("hello", LINK)(lambda row: Draft("\u00e9va@example.com", FACTS, template="already_registered"))
+    composes("hello", LINK)(lambda row: Draft("\u00e9va@example.com", FACTS, template="new_sign_in"))
     row_id = promise()
     for _ in range(5):
         make_due()

@@ -1,6 +1,8 @@
 """One form per page: shape checks only. Whether an account exists is never a form's business."""
 
+import re
 import unicodedata
+from collections.abc import Sequence
 
 from flask import Response, make_response, render_template
 from flask_babel import gettext as _
@@ -15,6 +17,7 @@ from app.email import parse_address
 
 LONGEST_NAME = 64
 NOT_IN_NAMES = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}  # Unicode categories; the bidi overrides are in Cf
+LIKE_A_LINK = re.compile(r"[/\\@]|:\S|\w[.。]\w\w")  # a mail program would make one of it, in a mail that we signed
 JOINERS = "\u200c\u200d"  # which Persian and Indian names need
 
 
@@ -37,6 +40,8 @@ def name_problem(name: str) -> str | None:
         return _("Enter a name of 1 to %(most)d characters.", most=LONGEST_NAME)
     if any(unicodedata.category(letter) in NOT_IN_NAMES and letter not in JOINERS for letter in name):
         return _("Leave control characters out of the name.")
+    if LIKE_A_LINK.search(unicodedata.normalize("NFKC", name)):
+        return _("Leave out what looks like a link or an address: / \\ @ and dots between words.")
     return None
 
 
@@ -45,8 +50,8 @@ def is_name(form: FlaskForm, field: Field) -> None:
         raise ValidationError(problem)
 
 
-def is_good_password(form: FlaskForm, field: Field) -> None:
-    if problem := password_problem(field.data):
+def is_good_password(form: "ResetPasswordForm", field: Field) -> None:
+    if problem := password_problem(field.data, form.about()):
         raise ValidationError(problem)
 
 
@@ -74,9 +79,10 @@ class LinkForm(FlaskForm):
 
     link = HiddenField()
 
-    def __init__(self, opened: Link) -> None:
+    def __init__(self, opened: Link, about: Sequence[str] = ()) -> None:
         super().__init__()
         self.opened = opened
+        self.facts = about
         if not self.is_submitted():
             self.link.data = opened.digest
 
@@ -87,6 +93,10 @@ class LinkForm(FlaskForm):
             raise ValidationError(
                 _l("You have opened another link since. This page is now about the account shown here.")
             )
+
+
+class NotMeForm(LinkForm):
+    submit = SubmitField(_l("It was not me"))
 
 
 class ResetPasswordForm(LinkForm):
@@ -100,7 +110,14 @@ class ResetPasswordForm(LinkForm):
     )
     submit = SubmitField(_l("Set new password"))
 
+    def about(self) -> list[str]:
+        """What is known about the person, and so no secret to build a password on."""
+        return [*self.facts]
+
 
 class FinishRegistrationForm(ResetPasswordForm):
     name = StringField(_l("Your name"), [is_name], filters=[lambda text: text and text.strip()])
     submit = SubmitField(_l("Create account"))
+
+    def about(self) -> list[str]:
+        return [*super().about(), self.name.data or ""]

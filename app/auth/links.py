@@ -65,6 +65,10 @@ class Link:
         session[f"link {self.purpose}"] = [self.token, self.payload, int(time.time())]
         return redirect(url_for(endpoint), 303)
 
+    def leave(self) -> None:
+        """Forget it, once it has done its work."""
+        session.pop(f"link {self.purpose}", None)
+
 
 def opened(purpose: str, token: str) -> Link:
     """The link of a mailed URL. Raises DeadLink."""

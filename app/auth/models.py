@@ -1,5 +1,6 @@
 """Who you are: accounts, their sessions, what happened to them, and registrations on the way."""
 
+import logging
 import secrets
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -15,6 +16,8 @@ from app.auth import tokens
 from app.database import Base, BigId, UtcDateTime, db_now, utcnow
 from app.email import address_key
 from app.extensions import db
+
+logger = logging.getLogger(__name__)
 
 
 def random_id() -> str:
@@ -101,9 +104,50 @@ class User(UserMixin, Base):
             db.session.execute(delete(UserSession).where(UserSession.user_id == self.id))
         return won is not None
 
+    def void_links(self) -> bool:
+        """Set a new stamp, which kills every open link; sessions go on. Compare-and-swap, as in change_password."""
+        old, new = self.security_stamp, random_id()
+        won = db.session.scalar(
+            update(User)
+            .where(User.id == self.id, User.security_stamp == old, User.disabled_at.is_(None))
+            .values(security_stamp=new)
+            .returning(User.id)
+        )
+        if won:
+            sessions = update(UserSession).where(UserSession.user_id == self.id, UserSession.security_stamp == old)
+            db.session.execute(sessions.values(security_stamp=new))
+        return won is not None
+
+    def upgrade_password(self, password_hash: str) -> None:
+        """Keep the same password under a better hash, unless it was changed since this object was read."""
+        unchanged = (User.id == self.id, User.password_hash == self.password_hash)
+        db.session.execute(update(User).where(*unchanged).values(password_hash=password_hash))
+
+    @classmethod
+    def imported_password(cls) -> str | None:
+        """Any one password hash that another system made, and no sign-in has replaced yet."""
+        return db.session.scalar(select(cls.password_hash).where(IMPORTED).limit(1))
+
+    @property
+    def has_signed_in(self) -> bool:
+        """Whether it ever has, or within the year for which events are kept."""
+        return (
+            db.session.scalar(
+                select(SecurityEvent.id)
+                .where(SecurityEvent.user_id == self.id, SecurityEvent.kind == "signed_in")
+                .limit(1)
+            )
+            is not None
+        )
+
     def record(self, kind: str, client: dict[str, str]) -> None:
         """Add a security event to the transaction; `client` is who did it."""
-        db.session.add(SecurityEvent(user_id=self.id, kind=kind, **client))
+        SecurityEvent.add(self.id, kind, client)
+
+
+# Empty, and so free to look at, on a site that imported nobody.
+IMPORTED = User.password_hash.not_like("$argon2id$%")
+Index("ix_users_imported_password", User.id, postgresql_where=IMPORTED, sqlite_where=IMPORTED)
 
 
 class UserSession(Base):
@@ -117,6 +161,7 @@ class UserSession(Base):
         True: (timedelta(days=14), timedelta(days=30)),
     }
     TOUCH_EVERY = timedelta(minutes=1)
+    MOST = 20  # of one account; the least used ends
 
     id: Mapped[str] = mapped_column(String(22), primary_key=True, default=random_id)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
@@ -133,6 +178,8 @@ class UserSession(Base):
     @classmethod
     def start(cls, user: User, client: dict[str, str], *, remember: bool) -> str:
         """Add a session to the transaction; return its secret, 256 bits that only the cookie will know."""
+        kept = select(cls.id).where(cls.user_id == user.id).order_by(cls.last_used_at.desc()).limit(cls.MOST - 1)
+        db.session.execute(delete(cls).where(cls.user_id == user.id, cls.id.not_in(kept)))
         token = secrets.token_urlsafe(32)
         stamp = user.security_stamp
         db.session.add(
@@ -183,16 +230,23 @@ class UserSession(Base):
 
 
 class SecurityEvent(Base):
-    """Something the owner of an account would want to know about."""
+    """Something the owner of an account would want to know about; without an account, a sign-in to one that is none."""
 
     __tablename__ = "security_events"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    user_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("users.id", ondelete="CASCADE"))
     kind: Mapped[str] = mapped_column(String(40))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
     device: Mapped[str] = mapped_column(String(100), default="")
     network: Mapped[str] = mapped_column(String(50), default="")
+
+    @classmethod
+    def add(cls, user_id: int | None, kind: str, client: dict[str, str]) -> None:
+        """Add it to the transaction, and a line to the log."""
+        db.session.add(cls(user_id=user_id, kind=kind, **client))
+        facts = (kind, user_id or "none", client["network"] or "unknown", client["device"] or "unknown")
+        logger.info("security event %s: account %s, network %s, device %s", *facts)
 
 
 Index("ix_security_events_user_id_created_at", SecurityEvent.user_id, SecurityEvent.created_at)

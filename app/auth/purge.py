@@ -5,9 +5,11 @@ from sqlalchemy import ColumnElement
 from app.auth.models import Registration, SecurityEvent, UserSession
 from app.database import db_now
 from app.email import purges
+from app.limits import RateLimit
 
 REGISTRATION_DAYS = 2  # a link lives a day, from the last of the tries to mail it
 EVENT_DAYS = 365
+FAILURE_DAYS = 30  # after the last failure; "in a row" has no end of its own
 
 
 @purges(Registration)
@@ -18,6 +20,12 @@ def _links_that_expired() -> ColumnElement[bool]:
 @purges(SecurityEvent)
 def _old_events() -> ColumnElement[bool]:
     return SecurityEvent.created_at < _days_ago(EVENT_DAYS)
+
+
+@purges(RateLimit)
+def _limits_that_are_whole_again() -> ColumnElement[bool]:
+    forgotten = (RateLimit.failures == 0) | (RateLimit.full_at < _days_ago(FAILURE_DAYS))
+    return (RateLimit.full_at < db_now()) & forgotten
 
 
 @purges(UserSession)

@@ -5,10 +5,12 @@ from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
 from flask_babel import gettext as _
 
-from app.auth import bp, links
-from app.auth.forms import AddressForm, ResetPasswordForm, form_page
+from app import limits
+from app.auth import attempts, bp, links
+from app.auth.forms import AddressForm, NotMeForm, ResetPasswordForm, form_page
 from app.auth.models import User
 from app.auth.passwords import hash_password
+from app.auth.promises import promise
 from app.auth.sign_in import end_session
 from app.auth.tokens import max_age
 from app.email import enqueue
@@ -44,7 +46,7 @@ def open_reset_password(token: str) -> ResponseReturnValue:
 def reset_password() -> ResponseReturnValue:
     link = links.parked("reset_password")
     user = owner(link)
-    form = ResetPasswordForm(link)
+    form = ResetPasswordForm(link, about=(user.name, user.email))
     if not form.validate_on_submit():
         return form_page("auth/reset_password.html", form, user=user)
     db.session.commit()  # hashing takes 20 ms and more: no lock is held meanwhile
@@ -58,24 +60,42 @@ def reset_password() -> ResponseReturnValue:
     return redirect(url_for("auth.login"), 303)
 
 
+@bp.route("/not_me/<token>")
+def open_not_me(token: str) -> ResponseReturnValue:
+    link = links.opened("not_me", token)
+    owner(link)
+    return link.park("auth.not_me")
+
+
+@bp.route("/not_me", methods=["GET", "POST"])
+def not_me() -> ResponseReturnValue:
+    """For somebody who was mailed a link they did not ask for. Its success changes no password and ends no session."""
+    link = links.parked("not_me")
+    user = owner(link)
+    form = NotMeForm(link)
+    if not form.validate_on_submit():
+        return form_page("auth/not_me.html", form, user=user)
+    if not user.void_links():
+        raise links.LinkUsed(link.purpose)
+    user.record("not_me", client())
+    limits.mark(limits.COMPLAINT, user.email_key)
+    db.session.commit()
+    link.leave()
+    flash(_("Thank you. The links that were mailed to you open nothing any more; your password is as it was."))
+    return redirect(url_for("auth.login"), 303)
+
+
 def owner(link: links.Link) -> User:
-    """The account a reset link opens. Raises LinkUsed."""
+    """The account a link is about. Raises LinkUsed."""
     user = User.by_stamp(link.payload)
     if user is None:
         raise links.LinkUsed(link.purpose)
     return user
 
 
-def promise(kind: str, email: str) -> ResponseReturnValue:
-    """Put one row into the outbox and say "check your inbox": the same for every address."""
-    row = enqueue(kind, {"email": email, "client": client()}, address=email, locale=str(get_locale()))
-    db.session.commit()
-    session["inbox"] = {"kind": kind, "email": email, "reference": row.reference}
-    return redirect(url_for("auth.check_your_inbox"), 303)
-
-
 def announce_reset(user: User) -> None:
-    """Record the reset and promise the notice of it, in the transaction that does it."""
+    """Record the reset, promise the notice of it, forget failed sign-ins: in the transaction that does it."""
+    attempts.forget(user.email)
     user.record("password_reset", client())
     args = {"user_id": user.id, "email": user.email, "client": client()}
     enqueue("password_changed", args, address=user.email, locale=str(get_locale()))

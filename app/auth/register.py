@@ -11,7 +11,7 @@ from app.auth import bp, links
 from app.auth.forms import AddressForm, FinishRegistrationForm, form_page
 from app.auth.models import Registration
 from app.auth.passwords import hash_password
-from app.auth.recover import promise
+from app.auth.promises import promise
 from app.auth.sign_in import end_session
 from app.extensions import db
 from app.security import client
@@ -37,7 +37,7 @@ def open_registration(token: str) -> ResponseReturnValue:
 def finish_registration() -> ResponseReturnValue:
     link = links.parked("register")
     registration = awaited(link)
-    form = FinishRegistrationForm(link)
+    form = FinishRegistrationForm(link, about=(registration.email,))
     if not form.validate_on_submit():
         return form_page("auth/finish_registration.html", form, email=registration.email)
     db.session.commit()  # hashing takes 20 ms and more: no lock is held meanwhile

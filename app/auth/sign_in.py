@@ -1,15 +1,18 @@
 """Signing in and out, and who a request comes from."""
 
-from flask import flash, redirect, session, url_for
+from flask import Response, flash, make_response, redirect, session, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_login import current_user, login_user
 
-from app.auth import bp
+from app.auth import bp, device
+from app.auth.attempts import STOPPED_AFTER, Attempt
 from app.auth.forms import SignInForm, form_page
 from app.auth.models import User, UserSession
-from app.auth.passwords import verify_password
+from app.auth.passwords import hash_password, needs_rehash, verify_password
 from app.database import DATABASE_AWAY
+from app.email import enqueue
 from app.extensions import db, login_manager
 from app.security import client, safe_next
 
@@ -40,40 +43,70 @@ def login() -> ResponseReturnValue:
     after = safe_next() or url_for("main.home")
     form = SignInForm()
     if form.validate_on_submit():
-        user = authenticate(form.email.data or "", form.password.data or "")
-        if user:
-            start_session(user, remember=form.remember.data)
+        try:
+            start_session(authenticate(form.email.data or "", form.password.data or ""), remember=form.remember.data)
             return redirect(after, 303)
-        form.form_errors.append(_("That address and password do not match an account."))
+        except RefusedError as refusal:
+            form.form_errors.append(str(refusal))
     elif current_user.is_authenticated and not form.is_submitted():
         return redirect(after, 303)
     return form_page("auth/login.html", form)
 
 
 @bp.route("/logout", methods=["POST"])
-def logout() -> ResponseReturnValue:
+def logout() -> Response:
+    if current_user.is_authenticated:
+        current_user.record("signed_out", client())
     end_session()
     db.session.commit()
     flash(_("You are signed out."))
-    return redirect(url_for("auth.login"), 303)
+    response = make_response(redirect(url_for("auth.login"), 303))
+    # Not "cookies": that would forget that this browser is known, and the message just set.
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    return response
 
 
-def authenticate(address: str, password: str) -> User | None:
-    """The account these two open, or None. The time taken does not tell whether the account exists."""
-    user = User.by_email(address)
+class RefusedError(Exception):
+    """Says why nobody was signed in, in words that are the same whether there is an account or not."""
+
+
+def authenticate(address: str, password: str) -> User:
+    """The account these two open. Raises RefusedError, after a time that tells nothing, or limits.Limited."""
+    attempt = Attempt.begin(address)
+    user, imported = User.by_email(address), User.imported_password()
     db.session.commit()  # the hash takes 20 ms and more: no lock and no connection is held meanwhile
-    matches = verify_password(password, user.password_hash if user else None)
-    return user if user and matches and user.disabled_at is None else None
+    usable = user if user and user.disabled_at is None and not attempt.is_stopped else None
+    if verify_password(password, usable and usable.password_hash, imported) and usable:
+        improve_hash(usable, password)
+        attempt.succeeded()
+        return usable
+    attempt.failed(user)
+    db.session.commit()
+    if attempt.is_stopped:
+        raise RefusedError(
+            _("After %(most)d wrong passwords in a row, none is accepted. Reset it.", most=STOPPED_AFTER)
+        )
+    raise RefusedError(_("That address and password do not match an account."))
+
+
+def improve_hash(user: User, password: str) -> None:
+    """Bring a hash that was imported, or made under lower settings, up to today's."""
+    if user.password_hash and needs_rehash(user.password_hash):
+        user.upgrade_password(hash_password(password))
 
 
 def start_session(user: User, *, remember: bool) -> None:
     """Sign this browser in, under a new secret: whatever cookie it came with opens nothing any more."""
     end_session()
     user.session_token = UserSession.start(user, client(), remember=remember)
+    if not device.knows_account(user) and user.has_signed_in:
+        args = {"user_id": user.id, "email": user.email, "client": client()}
+        enqueue("new_sign_in", args, address=user.email, locale=str(get_locale()))
     user.record("signed_in", client())
     db.session.commit()
     login_user(user)
     session.permanent = remember
+    device.remember(user)
 
 
 def end_session() -> None:

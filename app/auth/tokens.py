@@ -35,6 +35,11 @@ PURPOSES = {
         payload="the account's security stamp",
         dead_when="the stamp changes: used once, password or address changed, account disabled, deleted",
     ),
+    "not_me": Purpose(
+        life=timedelta(hours=24),
+        payload="the account's security stamp",
+        dead_when="the stamp changes; its page then leads to recovery",
+    ),
     "register": Purpose(
         life=timedelta(hours=24),
         payload="the nonce of a Registration row, which holds the address",

@@ -4,7 +4,7 @@ from flask import Flask
 
 from app.email.addresses import address_key, parse_address
 from app.email.models import OutboxMessage
-from app.email.outbox import LINK, NOTICE, composes, enqueue
+from app.email.outbox import LINK, NOTICE, composes, enqueue, waiting
 from app.email.purge import purges
 from app.email.render import Draft
 from app.email.worker import start_in_server, stop_claiming_in_server, stop_in_server
@@ -23,6 +23,7 @@ __all__ = [
     "start_in_server",
     "stop_claiming_in_server",
     "stop_in_server",
+    "waiting",
 ]
 
 

@@ -45,6 +45,8 @@ def drain() -> None:
     if courier.unreachable:
         raise click.ClickException(explain(courier.unreachable))
     click.echo(f"{courier.handled} handled, {report.counts()['waiting']} waiting for a later try.")
+    if courier.budget_is_spent:
+        click.echo("The rest waits: MAIL_HOURLY_BUDGET is spent for this hour.")
 
 
 @bp.cli.command()

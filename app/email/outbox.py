@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from flask import current_app
 from sqlalchemy import Insert, Select, Update, select, tuple_, update
 
 from app.database import DATABASE_AWAY, db_now, utcnow
@@ -22,6 +23,7 @@ from app.email.models import OutboxMessage, new_message_id
 from app.email.render import Draft, render
 from app.extensions import db
 from app.keys import keyed_digests
+from app.limits import BudgetSpentError, spend, unspend
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,7 @@ LEASE_SECONDS = 60
 FIRST_RETRY_SECONDS = 5
 LAST_RETRY_SECONDS = 300
 TRIES_KEPT = 50
+BUDGET = "mails of the whole site"
 BROKEN_AFTER_TRIES = 5  # of a composer or template: no later try will mend it
 
 
@@ -62,8 +65,8 @@ def composes(kind: str, urgency: Urgency) -> Callable[[Composer], Composer]:
     return register
 
 
-def enqueue(kind: str, args: dict[str, Any], *, address: str, locale: str | None) -> OutboxMessage:
-    """Promise a mail, in the caller's transaction: it leaves if and only if that commits.
+def enqueue(kind: str, args: dict[str, Any], *, address: str, locale: str | None, wait: float = 0) -> OutboxMessage:
+    """Promise a mail, in the caller's transaction: it leaves if and only if that commits, after `wait` seconds.
 
     `args` is JSON and is wiped when the row is done; of `address` only a keyed digest is kept, for `trace`.
     """
@@ -74,13 +77,29 @@ def enqueue(kind: str, args: dict[str, Any], *, address: str, locale: str | None
         locale=locale,
         priority=urgency.priority,
         created_at=db_now(),
-        due_at=db_now(),
-        expires_at=db_now(urgency.life.total_seconds()),
+        due_at=db_now(wait),
+        expires_at=db_now(wait + urgency.life.total_seconds()),
         message_id=new_message_id(),
         address_digest=address_digests(address)[0],
     )
     db.session.add(row)
     return row
+
+
+def waiting(address: str, kinds: Sequence[str]) -> OutboxMessage | None:
+    """The last open row of these kinds for the address that no worker has in hand."""
+    return db.session.scalar(
+        select(OutboxMessage)
+        .where(
+            OutboxMessage.address_digest.in_(address_digests(address)),
+            OutboxMessage.kind.in_(kinds),
+            OutboxMessage.done_at.is_(None),
+            OutboxMessage.leased.is_(False),
+        )
+        .order_by(OutboxMessage.due_at.desc())
+        .limit(1)
+        .with_for_update()  # it must not leave before the caller has changed its kind
+    )
 
 
 def address_digests(address: str) -> list[str]:
@@ -154,15 +173,21 @@ def _change_if_mine(rows: list[OutboxMessage], **values: Any) -> None:
 def deliver(row: OutboxMessage, connection: smtp.Connection) -> None:
     """One try: compose, render, send, mark. A mail that cannot leave is kept for a later try or given up, visibly.
 
-    Raises UnreachableError, after noting it, where there was no server to speak to; and what says that the database
-    is away: nothing can be marked then, and the lease brings the row back.
+    Raises UnreachableError, after noting it, where there was no server to speak to; BudgetSpentError, with the row
+    handed back; and what says that the database is away: nothing can be marked then, and the lease brings the row back.
     """
     try:
         outcome, words, records = _send(row, connection)
     except DATABASE_AWAY:
         raise
+    except BudgetSpentError:
+        db.session.rollback()
+        hand_back([row])
+        raise
     except smtp.UnreachableError as error:
         db.session.rollback()
+        if current_app.config["MAIL_HOURLY_BUDGET"]:
+            unspend(BUDGET)
         _note(row, smtp.describe(error), due_at=db_now())  # the worker rests, not the row
         raise
     except Exception as error:
@@ -178,6 +203,8 @@ def _send(row: OutboxMessage, connection: smtp.Connection) -> tuple[str, str, li
     if row.expires_at <= claimed_at:
         return "expired", "outlived its use", []
     draft = _compose(row)
+    if draft and current_app.config["MAIL_HOURLY_BUDGET"]:
+        spend(BUDGET, current_app.config["MAIL_HOURLY_BUDGET"], seconds=3600)
     db.session.commit()  # a link must be good before its mail arrives, and no lock is held while SMTP talks
     if draft is None:
         return "nobody", "no account to write to", []

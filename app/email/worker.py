@@ -17,6 +17,7 @@ from app.email.models import OutboxMessage
 from app.email.purge import purge
 from app.email.smtp import Connection, UnreachableError, Verdict, describe, judge
 from app.extensions import db
+from app.limits import BudgetSpentError
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Courier:
         self.handled = 0
         self.rebuffs = 0  # in a row, by a server that is away
         self.unreachable: UnreachableError | None = None
+        self.budget_is_spent = False
         with app.app_context():
             self.connection = Connection()
 
@@ -71,6 +73,10 @@ class Courier:
             logger.log(level, "no mail can leave: %s", describe(error))
             self.rebuffs += 1
             return min(outbox.pause(self.rebuffs), LONGEST_REST)
+        except BudgetSpentError as error:
+            self.budget_is_spent = True
+            logger.error("mail waits: MAIL_HOURLY_BUDGET is spent, %s", error)
+            return min(error.seconds, LONGEST_REST)
         except Exception:
             # Most likely the database is away. Whatever it is, mail must flow again when it is over.
             logger.exception("delivery is interrupted, next try in %d s", TROUBLE_SECONDS)

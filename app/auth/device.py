@@ -1,0 +1,67 @@
+"""Browsers we know: a cookie with a keyed digest for each address that has signed in there, and for each account.
+
+Only this site can make such a digest, so holding one proves an earlier sign-in; no lookup is needed, and the cookie
+says nothing to whoever reads it.
+"""
+
+from datetime import timedelta
+from hmac import compare_digest
+
+from flask import Response, after_this_request, current_app, request
+
+from app.auth.models import User
+from app.email import address_key
+from app.keys import keyed_digests
+
+DIGITS = 32  # of a digest: 128 bits
+MOST = 20  # digests in one cookie; the oldest go
+LIFE = timedelta(days=365)
+
+
+def knows_address(address: str) -> bool:
+    """Whether somebody has signed in here with this address."""
+    return _knows(_address(address))
+
+
+def knows_account(user: User) -> bool:
+    """Whether this account has been signed in here, whatever its address is now."""
+    return _knows(_account(user))
+
+
+def remember(user: User) -> None:
+    """Know this browser from the present answer on."""
+    new = [_digests(subject)[0] for subject in (_address(user.email), _account(user))]
+    kept = [digest for digest in _held() if digest not in new]
+
+    @after_this_request
+    def set_cookie(response: Response) -> Response:
+        secure = current_app.config["SESSION_COOKIE_SECURE"]
+        value = ".".join([*kept, *new][-MOST:])
+        response.set_cookie(_name(), value, max_age=LIFE, secure=secure, httponly=True, samesite="Lax")
+        return response
+
+
+def _knows(subject: str) -> bool:
+    digests = _digests(subject)
+    return any(compare_digest(held, digest) for held in _held() for digest in digests)
+
+
+def _held() -> list[str]:
+    value = request.cookies.get(_name(), "")
+    return [digest for digest in value.split(".") if digest.isascii()][:MOST]
+
+
+def _digests(subject: str) -> list[str]:
+    return [digest[:DIGITS] for digest in keyed_digests("device", subject)]
+
+
+def _address(address: str) -> str:
+    return f"address {address_key(address)}"
+
+
+def _account(user: User) -> str:
+    return f"account {user.id}"
+
+
+def _name() -> str:
+    return "__Host-device" if current_app.config["SESSION_COOKIE_SECURE"] else "device"

@@ -1,0 +1,46 @@
+"""The promise of a mail to an address that anybody may have typed: the same for every address, and limited."""
+
+from flask import redirect, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import get_locale
+
+from app import limits
+from app.auth import device
+from app.email import OutboxMessage, address_key, enqueue, waiting
+from app.extensions import db
+from app.security import client
+
+KINDS = ("reset_password", "register")
+
+
+def promise(kind: str, email: str) -> ResponseReturnValue:
+    """Put one row into the outbox and say "check your inbox". Raises Limited for a network that asks too often."""
+    network = client()["network"]
+    known = device.knows_address(email)
+    if network and not known:
+        limits.take(limits.MAILS_FROM, network)
+    row = _row(kind, email, _rate(email, known))
+    db.session.commit()
+    session["inbox"] = {"kind": kind, "email": email, "reference": row.reference}
+    return redirect(url_for("auth.check_your_inbox"), 303)
+
+
+def _row(kind: str, email: str, rate: limits.Rate) -> OutboxMessage:
+    """A row of its own; above the rate, the one that waits for the next turn, which serves all who ask meanwhile.
+
+    Not refused, so that a stranger who asks all day can neither flood the owner nor keep them from a link.
+    """
+    turn = limits.reserve(rate, address_key(email))
+    row = None if turn.mine else waiting(email, KINDS)
+    if row is None:
+        args = {"email": email, "client": client()}
+        return enqueue(kind, args, address=email, locale=str(get_locale()), wait=turn.wait)
+    if kind == "register":
+        row.kind = kind  # its mail serves both: an account there gets a reset link
+    return row
+
+
+def _rate(email: str, known: bool) -> limits.Rate:
+    if known:
+        return limits.MAILS_KNOWN
+    return limits.MAILS_SLOW if limits.is_marked(limits.COMPLAINT, address_key(email)) else limits.MAILS

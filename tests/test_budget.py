@@ -1,0 +1,72 @@
+"""MAIL_HOURLY_BUDGET: above it mail waits, and is told of; nothing is refused or lost."""
+
+import pytest
+from sqlalchemy import func, select
+
+from app.email import OutboxMessage
+from app.extensions import db, mail
+from tests.time_passing import pass_time
+
+
+@pytest.fixture
+def budget(app, monkeypatch):
+    monkeypatch.setitem(app.config, "MAIL_HOURLY_BUDGET", 5)
+
+
+@pytest.fixture
+def drain(runner):
+    """Runs `flask outbox drain`; how many mails left, and what it printed."""
+
+    def run():
+        with mail.record_messages() as sent:
+            result = runner.invoke(args=["outbox", "drain"])
+        assert result.exit_code == 0
+        return len(sent), result.output
+
+    return run
+
+
+def waiting(app):
+    with app.app_context():
+        return db.session.scalar(select(func.count()).select_from(OutboxMessage).where(OutboxMessage.done_at.is_(None)))
+
+
+def ask_for(browser, count):
+    for n in range(count):
+        assert browser.register(f"user{n}@example.com").status_code == 303
+
+
+def test_above_it_mail_waits_for_the_next_hour(app, browser, budget, drain, caplog):
+    ask_for(browser, 12)
+    assert drain() == (
+        5,
+        "5 handled, 0 waiting for a later try.\nThe rest waits: MAIL_HOURLY_BUDGET is spent for this hour.\n",
+    )
+    assert "MAIL_HOURLY_BUDGET is spent" in caplog.text
+    assert drain()[0] == 0
+    assert waiting(app) == 7
+    for left in (5, 2):
+        with app.app_context():
+            pass_time(3601)
+        assert drain()[0] == left
+    assert waiting(app) == 0
+
+
+def test_waiting_costs_a_mail_none_of_its_tries(app, browser, budget, drain):
+    ask_for(browser, 7)
+    for _ in range(4):
+        drain()
+    with app.app_context():
+        assert set(db.session.scalars(select(OutboxMessage.attempts).where(OutboxMessage.done_at.is_(None)))) == {0}
+
+
+def test_what_nobody_gets_is_not_counted(browser, budget, drain):
+    for n in range(10):
+        browser.ask_for_reset(f"nobody{n}@example.com")
+    ask_for(browser, 5)
+    assert drain()[0] == 5
+
+
+def test_without_one_all_leaves(browser, drain):
+    ask_for(browser, 12)
+    assert drain()[0] == 12
