@@ -45,10 +45,12 @@ chaos: install ## Kill, stop and break everything at random: make chaos ROUNDS=2
 bench-mail: install ## Measure how fast promised mail leaves, beside bare smtplib
 	@$(BIN)/python -W ignore -m benchmarks.mail
 
-check: install ## Check style and types
+check: install ## Check style, types, unsafe calls and known vulnerabilities
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
+	@$(BIN)/bandit --quiet --recursive app config.py config_checks.py wsgi.py gunicorn.conf.py
+	@$(BIN)/python -m scripts.audit
 
 lock: ## Write the locked requirements anew (needs uv)
 	@$(LOCK) --output-file requirements.txt

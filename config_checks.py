@@ -14,6 +14,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+SAMPLE_KEY = re.compile(r"change.?(me|this|it)|replace.?(me|this|it)|your.?(secret|key)|insecure", re.IGNORECASE)
 HOST = r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*"
 MAIL_DELIVERIES = ("thread", "worker", "off")
 
@@ -31,6 +32,8 @@ def _key_problems(settings: dict[str, Any]) -> Iterator[str]:
         yield f"SECRET_KEY is shorter than 32 characters: {make_one}"
     elif settings["READS_ENVIRONMENT"] and len(set(settings["SECRET_KEY"])) < 10:
         yield f"SECRET_KEY repeats a few characters: {make_one}"
+    elif SAMPLE_KEY.search(settings["SECRET_KEY"]):
+        yield f"SECRET_KEY looks like a sample that everybody knows: {make_one}"
     if any(len(key) < 32 for key in settings["SECRET_KEY_FALLBACKS"]):
         yield "SECRET_KEY_FALLBACKS holds a key shorter than 32 characters: leave it out."
 

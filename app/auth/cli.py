@@ -44,7 +44,7 @@ def create(email: str, name: str, password_stdin: bool) -> None:
         password = sys.stdin.buffer.read().decode(errors="replace").removesuffix("\n").removesuffix("\r")
     else:
         password = click.prompt("Password", hide_input=True, confirmation_prompt=True)
-    if problem := password_problem(password):
+    if problem := password_problem(password, [name, email]):
         raise click.ClickException(problem)
     user = User.create(email, name, hash_password(password))
     if user is None:

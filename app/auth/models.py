@@ -43,7 +43,8 @@ class User(UserMixin, Base):
     password_changed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
-    session_token = ""  # of the request's own session; Flask-Login keeps it in the cookie
+    # Of the request's own session; Flask-Login keeps it in the cookie.
+    session_token = ""  # nosec B105
 
     def get_id(self) -> str:
         """What Flask-Login puts into the cookie: the session's secret, so that sign-out ends copies of it too."""

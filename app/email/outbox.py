@@ -292,4 +292,4 @@ def _note(row: OutboxMessage, words: str, **values: Any) -> None:
 def pause(tries: int) -> float:
     """Seconds until the next try: doubling, capped, and never in step with the other tries."""
     seconds = min(FIRST_RETRY_SECONDS * 2.0 ** min(tries - 1, 10), LAST_RETRY_SECONDS)
-    return seconds * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+    return seconds * random.uniform(0.8, 1.2)  # noqa: S311 - no secret # nosec B311
