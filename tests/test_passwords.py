@@ -1,11 +1,13 @@
 """Which passwords are accepted, and how they are kept."""
 
+import sys
 import time
 
 import pytest
+from argon2 import PasswordHasher, extract_parameters
 
 from app import create_app
-from app.auth.passwords import hash_password, password_problem, verify_password
+from app.auth.passwords import hash_password, is_known_hash, needs_rehash, password_problem, verify_password
 from config import Testing
 
 
@@ -66,15 +68,118 @@ def test_not_even_the_dummys_password_opens_anything():
     assert not verify_password("nobody's password", None)
 
 
-@pytest.mark.parametrize("password", ["x" * 15, "\U0001f511" * 15, " " * 15, "x" * 1024])
+def test_every_character_counts_up_to_the_last_of_1024():
+    password = varied(1024)
+    kept = hash_password(password)
+    assert verify_password(password, kept)
+    assert not verify_password(password[:-1], kept)
+    assert not verify_password(password[:72] + "x" + password[73:], kept)
+
+
+def varied(length):
+    """Letters of several scripts without order, as many code points as asked for."""
+    return "".join(chr(0x100 + 7 * i * i % 257) for i in range(length))
+
+
+EMOJI = "\U0001f511\U0001f98a\U0001f308\U0001f37a\U0001f98b" * 2 + "\U0001f30b\U0001f682\U0001f3bb\U0001f9c0\U0001f335"
+
+
+@pytest.mark.parametrize("password", [varied(15), EMOJI, "so nice and warm", varied(1024), " two  spaces round "])
 def test_length_is_counted_in_code_points(password):
     assert password_problem(password) is None
 
 
-@pytest.mark.parametrize("password", ["", "x" * 14, "\U0001f511" * 14])
+@pytest.mark.parametrize("password", ["", varied(14), EMOJI[1:], "cafe\u0301 au lait 1"])
 def test_a_short_password_is_refused_with_advice(password):
     assert "at least 15 characters" in password_problem(password)
 
 
 def test_a_book_is_no_password():
-    assert "at most 1024 characters" in password_problem("x" * 1025)
+    assert "at most 1024 characters" in password_problem(varied(1025))
+
+
+@pytest.mark.parametrize("password", ["only small letters", "ONLY CAPITALS HERE", "8203749561028374"])
+def test_no_kind_of_character_is_asked_for(password):
+    assert password_problem(password) is None
+
+
+@pytest.mark.parametrize("setting", [{"ARGON2_PASSES": 3}, {"ARGON2_MEMORY_KIB": 20_000}, {"ARGON2_LANES": 2}])
+def test_when_parameters_are_raised_old_hashes_still_open_and_are_to_be_made_anew(setting):
+    kept = hash_password("correct horse battery")
+    assert not needs_rehash(kept)
+    with create_app(type("Harder", (Testing,), setting)).app_context():
+        assert verify_password("correct horse battery", kept)
+        assert needs_rehash(kept)
+        assert not needs_rehash(hash_password("correct horse battery"))
+
+
+OLD = [(8192, 1), (9216, 2), (19_000, 2)]
+
+
+@pytest.mark.parametrize(("memory", "passes"), OLD)
+def test_a_hash_under_weaker_parameters_is_to_be_made_anew(memory, passes):
+    kept = PasswordHasher(memory_cost=memory, time_cost=passes, parallelism=1).hash("correct horse battery")
+    assert verify_password("correct horse battery", kept)
+    assert needs_rehash(kept)
+
+
+def argon2_runs(check):
+    """Memory and passes of each Argon2 run while `check` runs."""
+    runs = []
+
+    def note(frame, event, _):
+        if event == "call" and frame.f_code.co_name == "verify_secret":
+            used = extract_parameters(frame.f_locals["hash"].decode())
+            runs.append((used.memory_cost, used.time_cost))
+        elif event == "call" and frame.f_code.co_name == "hash_secret_raw":
+            runs.append((frame.f_locals["memory_cost"], frame.f_locals["time_cost"]))
+
+    sys.setprofile(note)
+    try:
+        check()
+    finally:
+        sys.setprofile(None)
+    return runs
+
+
+@pytest.mark.parametrize("kept", [None, "", "garbage", "!"])
+def test_a_failed_check_does_the_same_work_with_an_account_and_without(kept):
+    ours = hash_password("correct horse battery")
+    with_account = argon2_runs(lambda: verify_password("not the password", ours))
+    assert argon2_runs(lambda: verify_password("not the password", kept)) == with_account == [(19456, 2)]
+
+
+@pytest.mark.parametrize("setting", [{"ARGON2_PASSES": 3}, {"ARGON2_MEMORY_KIB": 65_536}, {"ARGON2_LANES": 4}])
+def test_the_work_without_an_account_follows_the_settings(setting):
+    with create_app(type("Other", (Testing,), setting)).app_context():
+        ours = hash_password("correct horse battery")
+        with_account = argon2_runs(lambda: verify_password("not the password", ours))
+        assert argon2_runs(lambda: verify_password("not the password", None)) == with_account
+
+
+@pytest.mark.parametrize(("memory", "passes"), OLD)
+def test_a_failed_check_of_a_weaker_hash_makes_up_for_what_it_saved(memory, passes):
+    kept = PasswordHasher(memory_cost=memory, time_cost=passes, parallelism=1).hash("correct horse battery")
+    own, rest = argon2_runs(lambda: verify_password("not the password", kept))
+    assert own == (memory, passes)
+    assert rest[1] == 2
+    # Less memory is a little quicker, KiB for KiB: so a little more is to be filled in all.
+    assert 1 <= (own[0] * own[1] + rest[0] * rest[1]) / (19456 * 2) < 1.12
+
+
+def test_a_right_password_pays_for_one_check_only():
+    kept = hash_password("correct horse battery")
+    assert argon2_runs(lambda: verify_password("correct horse battery", kept)) == [(19456, 2)]
+
+
+def test_a_hash_stronger_than_todays_pays_for_no_more():
+    kept = PasswordHasher(memory_cost=20_000, time_cost=3, parallelism=1).hash("correct horse battery")
+    assert argon2_runs(lambda: verify_password("not the password", kept)) == [(20_000, 3)]
+
+
+def test_what_costs_too_much_to_check_is_known_only_where_the_settings_ask_for_it():
+    costly = "$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$" + "A" * 43
+    assert not is_known_hash(costly)
+    with create_app(type("Hardest", (Testing,), {"ARGON2_MEMORY_KIB": 4_194_304})).app_context():
+        assert is_known_hash(costly)
+        assert not is_known_hash(f"argon2{costly}")
