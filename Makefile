@@ -12,7 +12,7 @@ LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 
 	--generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test chaos bench-mail check clean lock
+.PHONY: help install run test attack chaos bench-mail asvs check clean lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,12 +38,18 @@ run: install ## Serve on http://127.0.0.1:5000 with a mailbox for every mail (an
 test: install ## Run the tests, on SQLite and PostgreSQL
 	@$(BIN)/pytest
 
+attack: install ## Replay the attack catalogue here, or at a running site: make attack BASE_URL=https://…
+	@ATTACK_URL="$(BASE_URL)" $(BIN)/pytest tests/attacks
+
 chaos: install ## Kill, stop and break everything at random: make chaos ROUNDS=200
 	@$(BIN)/python -m tests.chaos --database sqlite --rounds $(ROUNDS)
 	@$(BIN)/python -m tests.chaos --database postgresql --rounds $(ROUNDS)
 
 bench-mail: install ## Measure how fast promised mail leaves, beside bare smtplib
 	@$(BIN)/python -W ignore -m benchmarks.mail
+
+asvs: install ## Write docs/asvs.md anew, after changing docs/asvs.toml or a mark on a test
+	@$(BIN)/python -m scripts.asvs
 
 check: install ## Check style, types, unsafe calls and known vulnerabilities
 	@$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 from flask import Flask
 
 import config as settings
-from app import auth, database, email, errors, i18n, limits, main, security
+from app import auth, database, email, errors, i18n, limits, logs, main, security
 from app.extensions import csrf, db, login_manager, mail, migrate
 from app.rekey import Rekey
 
@@ -17,15 +17,16 @@ def create_app(config: str | type[settings.Config] | None = None) -> Flask:
     app = Rekey(__name__)
     app.config.from_mapping(settings.load(config))
 
+    logs.init_app(app)
     db.init_app(app)
     database.init_app(app, db)
     migrate.init_app(app, db, directory=str(settings.ROOT / "migrations"), render_as_batch=True)
     login_manager.init_app(app)
+    security.init_app(app)  # before csrf, which would read the form first
     csrf.init_app(app)
     mail.init_app(app)
     i18n.init_app(app)
 
-    security.init_app(app)
     limits.init_app(app)
     errors.init_app(app)
     email.init_app(app)

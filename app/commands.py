@@ -6,11 +6,14 @@ import click
 from flask.cli import AppGroup
 from sqlalchemy.exc import InterfaceError, OperationalError, ProgrammingError
 
+from app import logs
+
 
 class CommandGroup(AppGroup):
     """A group whose commands say plainly that the database is away, or not set up."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        logs.be_quiet()
         try:
             return super().invoke(ctx)
         except (OperationalError, ProgrammingError, InterfaceError) as error:

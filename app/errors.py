@@ -26,7 +26,8 @@ def init_app(app: Flask) -> None:
 
 def show_error(error: HTTPException) -> Response:
     if isinstance(error, BadHost | SecurityError):
-        return _bare_page(400)  # the request's host is none, so that no page with links can be built
+        logger.warning("refused with 400: a host that is none of ours")
+        return _bare_page(400)  # no page with links can be built
     titles = {
         404: _("Page not found"),
         413: _("That was too much"),

@@ -1,17 +1,20 @@
 """What every request and response passes through: proxies, hostile input, headers, safe redirects, public links."""
 
+import logging
 import re
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qsl, urlsplit
 
 from flask import Flask, Response, abort, current_app, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+logger = logging.getLogger(__name__)
+
 HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self'; "
+        "default-src 'none'; object-src 'none'; style-src 'self'; img-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -71,9 +74,9 @@ def refuse_cross_site() -> None:
         return
     ours = {_origin(current_app.config["BASE_URL"]), _origin(request.host_url)}
     if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-        abort(403)
+        refuse(403, "sent by another site")
     if request.headers.get("Origin", request.host_url.rstrip("/")) not in ours:
-        abort(403)
+        refuse(403, "sent by another site")
 
 
 def _origin(url: str) -> str:
@@ -91,14 +94,22 @@ def refuse_malformed_input() -> None:
     query_texts = [text for name, value in query if name != "next" for text in (name, value)]
     headers = [text for header in request.headers for text in header]
     if any(map(is_malformed, (*query_texts, *headers, *request.cookies.values()))):
-        abort(400)
+        refuse(400, "controls or broken UTF-8")
     if request.method != "POST":
         return
     if request.mimetype not in FORM_TYPES:
-        abort(415 if request.content_length else 400)
+        refuse(415 if request.content_length else 400, "no form")
     repeated = [name for name, values in request.form.lists() if len(values) > 1]
     if request.files or repeated or any(map(is_malformed, (*request.form.keys(), *request.form.values()))):
-        abort(400)
+        refuse(400, "files, repeated fields, controls or broken UTF-8")
+
+
+def refuse(code: int, why: str) -> NoReturn:
+    """Answer with an error, and log it: the route and never the path, which may hold a token."""
+    logger.warning(
+        "refused with %d on %s: %s, network %s", code, request.url_rule, why, client()["network"] or "unknown"
+    )
+    abort(code)
 
 
 def is_malformed(text: str) -> bool:

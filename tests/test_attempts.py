@@ -45,12 +45,14 @@ def fail(app, address, times):
         db.session.commit()
 
 
+@pytest.mark.asvs("6.3.1", "2.4.1", "2.3.2")
 @pytest.mark.parametrize("address", ["alice@example.com", "nobody@example.com"])
 def test_after_five_failures_the_sixth_try_has_to_wait(browser, alice, address):
     assert [browser.sign_in(address, WRONG).status_code for _ in range(6)] == [422] * 5 + [429]
     assert browser.page.headers["Retry-After"] == "1"
 
 
+@pytest.mark.asvs("6.3.1")
 def test_the_right_password_has_to_wait_as_well(app, browser, alice):
     for _ in range(5):
         browser.sign_in(alice, WRONG)
@@ -68,6 +70,7 @@ def test_a_success_ends_the_row(browser, alice):
         browser.sign_out()
 
 
+@pytest.mark.asvs("6.3.1", "8.2.4")
 def test_a_guesser_slows_down_nobody_elsewhere(visitor, alice):
     guesser = visitor()
     for _ in range(7):
@@ -75,6 +78,7 @@ def test_a_guesser_slows_down_nobody_elsewhere(visitor, alice):
     assert visitor().sign_in(alice, PASSWORD).status_code == 303
 
 
+@pytest.mark.asvs("6.3.1", "8.2.4")
 def test_a_guesser_in_the_same_network_slows_down_no_known_browser(visitor, alice):
     owner, guesser = visitor("192.0.2.1"), visitor("192.0.2.1")
     owner.sign_in(alice, PASSWORD)
@@ -85,6 +89,7 @@ def test_a_guesser_in_the_same_network_slows_down_no_known_browser(visitor, alic
     assert owner.sign_in(alice, PASSWORD).status_code == 303
 
 
+@pytest.mark.asvs("6.3.1", "2.4.1")
 def test_a_network_that_tries_one_password_on_many_is_refused(visitor, alice):
     sprayer = visitor()
     statuses = [sprayer.sign_in(f"user{n}@example.com", WRONG).status_code for n in range(31)]
@@ -97,6 +102,7 @@ def test_successes_do_not_count_against_a_network(visitor, alice):
         assert visitor("192.0.2.1").sign_in(alice, PASSWORD).status_code == 303
 
 
+@pytest.mark.asvs("6.3.1", "2.3.2")
 def test_after_a_hundred_failures_the_password_works_no_more_until_a_link_sets_a_new_one(app, visitor, postman, alice):
     fail(app, alice, STOPPED_AFTER)
     owner = visitor()
@@ -116,6 +122,7 @@ def test_the_hundredth_try_may_still_be_right(app, visitor, alice):
     assert visitor().sign_in(alice, PASSWORD).status_code == 303
 
 
+@pytest.mark.asvs("6.3.8")
 def test_an_address_without_an_account_stops_alike(app, visitor):
     fail(app, "nobody@example.com", STOPPED_AFTER)
     browser = visitor()
@@ -130,6 +137,7 @@ def test_a_stopped_password_leaves_sessions_alone(app, visitor, alice):
     assert owner.is_signed_in
 
 
+@pytest.mark.asvs("6.3.5")
 def test_the_owner_is_told_after_twenty_failures_once_a_day(app, visitor, postman, alice):
     fail(app, alice, 18)
     visitor().sign_in(alice, WRONG)
@@ -146,6 +154,7 @@ def test_the_owner_is_told_after_twenty_failures_once_a_day(app, visitor, postma
     assert len(postman.deliver()) == 1
 
 
+@pytest.mark.asvs("6.3.5", "16.3.1")
 def test_the_owner_is_told_when_the_password_is_stopped(app, visitor, postman, events, alice):
     fail(app, alice, STOPPED_AFTER - 2)
     visitor().sign_in(alice, WRONG)
@@ -156,6 +165,7 @@ def test_the_owner_is_told_when_the_password_is_stopped(app, visitor, postman, e
     assert events()[-1] == "password_stopped"
 
 
+@pytest.mark.asvs("16.3.1")
 def test_every_refusal_is_recorded_with_or_without_an_account(app, browser, events, alice):
     for _ in range(5):
         browser.sign_in(alice, WRONG)
@@ -167,6 +177,7 @@ def test_every_refusal_is_recorded_with_or_without_an_account(app, browser, even
         assert nobodys.user_id is None
 
 
+@pytest.mark.asvs("6.3.8")
 def test_a_disabled_account_is_refused_in_the_same_words(app, browser, alice):
     refusal = browser.sign_in("nobody@example.com", PASSWORD).text.replace("nobody@", "alice@")
     with app.app_context():
@@ -178,6 +189,7 @@ def test_a_disabled_account_is_refused_in_the_same_words(app, browser, alice):
     assert "That address and password do not match an account." in answer.text
 
 
+@pytest.mark.asvs("6.3.5", "8.2.4")
 def test_signing_in_from_a_new_browser_is_told_but_never_the_first_time(visitor, postman, alice):
     first, second = visitor(), visitor()
     first.sign_in(alice, PASSWORD)
@@ -192,6 +204,7 @@ def test_signing_in_from_a_new_browser_is_told_but_never_the_first_time(visitor,
     assert postman.deliver() == []
 
 
+@pytest.mark.asvs("11.2.2")
 def test_a_hash_of_lower_settings_is_brought_up_to_todays(app, browser, alice, monkeypatch):
     def kept():
         with app.app_context():
@@ -207,6 +220,7 @@ def test_a_hash_of_lower_settings_is_brought_up_to_todays(app, browser, alice, m
     assert browser.sign_in(alice, PASSWORD).status_code == 303
 
 
+@pytest.mark.asvs("15.4.2")
 def test_an_improved_hash_never_undoes_a_reset(app, alice):
     with app.app_context():
         stale = User.by_email(alice)
@@ -218,6 +232,7 @@ def test_an_improved_hash_never_undoes_a_reset(app, alice):
         assert User.by_email(alice).password_hash == "the hash that a reset has set"
 
 
+@pytest.mark.asvs("7.1.2")
 def test_an_account_has_twenty_sessions_at_most_and_the_least_used_ends(visitor, alice):
     browsers = [visitor() for _ in range(21)]
     for browser in browsers:
@@ -226,6 +241,7 @@ def test_an_account_has_twenty_sessions_at_most_and_the_least_used_ends(visitor,
     assert all(browser.is_signed_in for browser in browsers[1:])
 
 
+@pytest.mark.asvs("14.3.1", "16.3.1")
 def test_signing_out_clears_what_the_browser_keeps(browser, events, alice):
     browser.sign_in(alice, PASSWORD)
     assert browser.sign_out().headers["Clear-Site-Data"] == '"cache", "storage"'

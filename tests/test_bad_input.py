@@ -50,6 +50,7 @@ def is_ours(answer):
     return "<main" in answer.text and "style.css" in answer.text
 
 
+@pytest.mark.asvs("1.3.3", "1.3.11", "2.2.1", "2.2.2")
 @pytest.mark.parametrize("url", ADDRESS_FORMS)
 @pytest.mark.parametrize("address", BAD_ADDRESSES)
 def test_a_bad_address_is_refused_and_shown_again(browser, promised, url, address):
@@ -61,6 +62,7 @@ def test_a_bad_address_is_refused_and_shown_again(browser, promised, url, addres
     assert promised() == 0
 
 
+@pytest.mark.asvs("1.1.1", "1.3.3", "2.2.1")
 @pytest.mark.parametrize("url", [*ADDRESS_FORMS, "/auth/login"])
 @pytest.mark.parametrize("raw", [b"alice\x00@example.com", b"alice\xff@example.com", b"alice\xed\xa0\x80@example.com"])
 def test_nul_and_broken_utf8_are_refused(browser, promised, url, raw):
@@ -73,6 +75,7 @@ def test_nul_and_broken_utf8_are_refused(browser, promised, url, raw):
     assert promised() == 0
 
 
+@pytest.mark.asvs("1.3.3", "2.2.1")
 @pytest.mark.parametrize("field", ["password", "password2", "name", "link", "csrf_token", "submit"])
 def test_nul_is_refused_in_every_field(browser, reset_link, field):
     browser.get(reset_link)
@@ -80,6 +83,7 @@ def test_nul_is_refused_in_every_field(browser, reset_link, field):
     assert browser.submit(**fields).status_code == 400
 
 
+@pytest.mark.asvs("3.5.2", "15.3.5")
 @pytest.mark.parametrize(
     "body", ['{"email": "a@example.com"}', '["a@example.com", "b@example.com"]', "true", '"\\ud800"', ""]
 )
@@ -94,6 +98,7 @@ def test_a_json_body_is_refused(browser, promised, body):
     assert promised() == 0
 
 
+@pytest.mark.asvs("15.3.7")
 def test_a_repeated_field_is_refused(browser, promised):
     browser.get("/auth/reset_password_request")
     token = browser.form.fields["csrf_token"]
@@ -105,6 +110,7 @@ def test_a_repeated_field_is_refused(browser, promised):
     assert promised() == 0
 
 
+@pytest.mark.asvs("15.2.2")
 def test_a_password_of_a_megabyte_is_too_much(browser, reset_link, alice):
     browser.get(reset_link)
     answer = browser.submit(password="x" * 1_000_000, password2="x" * 1_000_000)
@@ -113,11 +119,13 @@ def test_a_password_of_a_megabyte_is_too_much(browser, reset_link, alice):
     assert browser.reset(reset_link, NEW_PASSWORD).status_code == 303
 
 
+@pytest.mark.asvs("6.2.1", "6.2.9")
 @pytest.mark.parametrize(("length", "status"), [(14, 422), (15, 303), (1024, 303), (1025, 422)])
 def test_passwords_of_fifteen_to_1024_characters_are_taken(browser, reset_link, length, status):
     assert browser.reset(reset_link, ("thud glimpse of mauve " * 50)[:length]).status_code == status
 
 
+@pytest.mark.asvs("9.1.1", "11.2.5", "6.6.3")
 @pytest.mark.parametrize("purpose", ["reset_password", "register"])
 @pytest.mark.parametrize(
     "spoil",
@@ -146,11 +154,13 @@ def test_a_forged_cut_or_respelled_link_opens_nothing(client, reset_link, purpos
     assert is_ours(answer)
 
 
+@pytest.mark.asvs("9.2.2")
 def test_a_link_of_one_purpose_is_none_of_another(client, reset_link):
     token = reset_link.rpartition("/")[2]
     assert client.get(f"/auth/register/{token}").status_code == 404
 
 
+@pytest.mark.asvs("3.5.1")
 def test_a_form_without_a_csrf_token_asks_to_be_sent_again(client, promised):
     answer = client.post("/auth/reset_password_request", data={"email": "alice@example.com"})
     assert answer.status_code == 400
@@ -158,6 +168,7 @@ def test_a_form_without_a_csrf_token_asks_to_be_sent_again(client, promised):
     assert promised() == 0
 
 
+@pytest.mark.asvs("3.5.1")
 def test_a_csrf_token_of_another_browser_is_refused(browser, client, promised):
     browser.get("/auth/reset_password_request")
     token = browser.form.fields["csrf_token"]
@@ -173,6 +184,7 @@ def test_a_form_left_open_for_a_day_still_works(clock, browser, promised):
     assert promised() == 1
 
 
+@pytest.mark.asvs("14.2.5", "13.4.7")
 @pytest.mark.parametrize("path", ["/nothing/here", "/auth/%00", "/%ff%fe", "/static/../config.py", "/static/none.css"])
 def test_unknown_addresses_get_our_page(client, path):
     answer = client.get(path)
@@ -180,6 +192,7 @@ def test_unknown_addresses_get_our_page(client, path):
     assert is_ours(answer)
 
 
+@pytest.mark.asvs("4.1.4")
 @pytest.mark.parametrize("method", ["put", "delete", "patch"])
 def test_other_methods_are_refused(client, method):
     answer = getattr(client, method)("/auth/login")
@@ -199,6 +212,7 @@ def test_no_user_agent_breaks_a_mail(browser, postman, alice, agent):
     assert "<script>" not in message.html
 
 
+@pytest.mark.asvs("1.2.1", "1.3.3")
 @pytest.mark.parametrize(
     "agent",
     [
@@ -217,6 +231,7 @@ def test_nothing_of_a_made_up_user_agent_reaches_a_mail(browser, postman, alice,
         assert "URGENT" not in text
 
 
+@pytest.mark.asvs("15.3.5")
 @pytest.mark.parametrize("field", ["email", "password", "csrf_token", "anything"])
 def test_a_file_in_place_of_a_field_is_refused(browser, field):
     browser.get("/auth/login")
@@ -229,6 +244,7 @@ def test_nul_in_the_name_of_a_field_is_refused(browser):
     assert browser.submit(**{"em\0ail": "x"}).status_code == 400
 
 
+@pytest.mark.asvs("2.2.1")
 @pytest.mark.parametrize(
     "cookie", ["remember_token=a|\u00e9", "remember_token=1|2", "session=\u00e9", "session=....", "=;;="]
 )
@@ -244,6 +260,7 @@ def test_a_host_that_is_none_gets_our_page(client, host):
     assert is_ours(answer)
 
 
+@pytest.mark.asvs("3.7.2")
 def test_no_redirect_names_the_host_of_the_request(client):
     answer = client.get("/auth//login", headers={"Host": "127.0.0.1"})
     assert (answer.status_code, answer.location) == (404, None)
@@ -261,6 +278,7 @@ def test_a_probe_may_name_the_machine_by_any_address(client):
     assert client.get("/healthz", headers={"Host": "10.1.2.3:8000"}).status_code == 200
 
 
+@pytest.mark.asvs("1.3.3", "2.2.1", "4.2.4")
 @pytest.mark.parametrize("control", ["\0", "\x07", "\x1b[31m", "\x7f"])
 def test_controls_are_refused_in_query_header_and_cookie(app, control):
     client = app.test_client(use_cookies=False)
@@ -271,6 +289,7 @@ def test_controls_are_refused_in_query_header_and_cookie(app, control):
     assert client.get("/auth/login", environ_overrides={"HTTP_COOKIE": f"session={raw}"}).status_code == 400
 
 
+@pytest.mark.asvs("1.1.1", "2.2.1")
 @pytest.mark.parametrize("raw", ["%ff", "%ed%a0%80", "%c0%ae"])
 def test_broken_utf8_is_refused_in_a_query(client, raw):
     assert client.get(f"/auth/login?x={raw}").status_code == 400
@@ -290,6 +309,7 @@ FOREIGN = [
 ]
 
 
+@pytest.mark.asvs("3.5.1")
 @pytest.mark.parametrize("headers", FOREIGN)
 def test_a_form_sent_by_another_site_is_refused(browser, promised, headers):
     browser.get("/auth/reset_password_request")

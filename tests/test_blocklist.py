@@ -23,11 +23,13 @@ def context():
         yield
 
 
+@pytest.mark.asvs("6.2.4", "6.2.12")
 def test_the_list_has_thousands_of_passwords_long_enough_to_be_chosen():
     assert sum(len(password) >= 15 for password in _common_passwords()) >= 3000
     assert COMMON_PASSWORDS.stat().st_size < 150_000
 
 
+@pytest.mark.asvs("6.2.4", "6.2.12")
 def test_every_entry_of_the_list_is_refused():
     long = [password for password in _common_passwords() if len(password) >= 15]
     assert [password for password in long if password_problem(password) is None] == []
@@ -70,6 +72,7 @@ def test_repeats_and_runs_in_both_directions_are_no_password(password):
     assert len(what_is_left(password)) < 8
 
 
+@pytest.mark.asvs("6.2.11")
 @pytest.mark.parametrize(
     "password",
     ["alicealicealice1", "alice@example.com2024", "Liddell-Alice-99", "ALICE.LIDDELL!!", "example example 1"],
@@ -87,6 +90,7 @@ def test_the_same_words_pass_for_somebody_else():
     assert password_problem("Liddell-Alice-99", ["Bob", "bob@elsewhere.test"]) is None
 
 
+@pytest.mark.asvs("6.2.11")
 def test_what_the_site_is_called_is_no_password():
     assert TOO_LITTLE in password_problem("Rekey Rekey Rekey 1")
     named = {"APP_NAME": "Wool & Yarn", "BASE_URL": "https://knitting.example.org/account"}
@@ -161,6 +165,7 @@ def chained_repeats():
     return "".join(one[0] + one + two for one, two in pairwise(letters[i : i + 7] for i in range(100)))
 
 
+@pytest.mark.asvs("1.3.12", "15.2.2")
 @pytest.mark.parametrize(
     "hostile",
     [

@@ -36,6 +36,7 @@ def ask_for(browser, count):
         assert browser.register(f"user{n}@example.com").status_code == 303
 
 
+@pytest.mark.asvs("2.3.2", "2.4.1")
 def test_above_it_mail_waits_for_the_next_hour(app, browser, budget, drain, caplog):
     ask_for(browser, 12)
     assert drain() == (

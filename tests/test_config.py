@@ -50,12 +50,14 @@ def test_a_complete_environment_is_accepted(environ):
     assert settings["SESSION_COOKIE_NAME"] == "__Host-session"
 
 
+@pytest.mark.asvs("13.2.3", "13.3.1")
 def test_production_is_the_default_and_has_no_default_secret(environ):
     assert any(
         problem.startswith("SECRET_KEY is missing") for problem in problems(environ, FLASK_CONFIG=None, SECRET_KEY=None)
     )
 
 
+@pytest.mark.asvs("13.2.3")
 def test_every_missing_setting_is_named_at_once(environ):
     missing = problems(environ, **dict.fromkeys(PRODUCTION.keys() - {"FLASK_CONFIG"}))
     assert {problem.split()[0] for problem in missing} == {
@@ -67,6 +69,7 @@ def test_every_missing_setting_is_named_at_once(environ):
     }
 
 
+@pytest.mark.asvs("13.4.2", "12.3.1", "11.2.3", "13.3.1", "1.4.2")
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -121,10 +124,12 @@ def test_an_unsafe_or_mistyped_setting_is_named(environ, name, value):
     assert name.removesuffix("_FILE") in found[0] or name == "MAIL_USE_SSL"
 
 
+@pytest.mark.asvs("16.2.5")
 def test_a_secret_never_shows_in_the_message(environ):
     assert "hunter2" not in str(problems(environ, SECRET_KEY="hunter2", SECRET_KEY_FALLBACKS="hunter2"))
 
 
+@pytest.mark.asvs("13.3.1")
 def test_a_secret_may_come_from_a_file(environ, tmp_path):
     (tmp_path / "key").write_text("fedcba9876543210fedcba9876543210\n")
     assert environ(SECRET_KEY=None, SECRET_KEY_FILE=str(tmp_path / "key"))["SECRET_KEY"] == "fedcba9876543210" * 2
@@ -135,6 +140,7 @@ def test_booleans_are_parsed_and_not_guessed(environ, text, value):
     assert environ(MAIL_ALLOW_PLAINTEXT=text)["MAIL_ALLOW_PLAINTEXT"] is value
 
 
+@pytest.mark.asvs("3.3.1")
 @pytest.mark.parametrize("spelling", ["HTTPS://account.example.com", " https://account.example.com/ "])
 def test_cookies_are_secure_however_https_is_spelt(environ, spelling):
     assert environ(BASE_URL=spelling)["SESSION_COOKIE_SECURE"]
@@ -158,6 +164,7 @@ def test_the_sender_may_have_a_name(environ, sender):
     assert environ(MAIL_DEFAULT_SENDER=sender)["MAIL_DEFAULT_SENDER"].endswith("<a@example.com>")
 
 
+@pytest.mark.asvs("12.3.1")
 def test_plain_smtp_is_for_this_machine_only(environ):
     assert environ(MAIL_SERVER="127.0.0.1", MAIL_USE_TLS="0")
     assert environ(MAIL_USE_TLS="0", MAIL_ALLOW_PLAINTEXT="1")
@@ -167,6 +174,7 @@ def test_without_mail_no_mail_server_is_needed(environ):
     assert environ(MAIL_DELIVERY="off", MAIL_SERVER=None, MAIL_DEFAULT_SENDER=None)
 
 
+@pytest.mark.asvs("13.3.2")
 def test_development_needs_no_setting_and_keeps_its_key(monkeypatch, tmp_path):
     monkeypatch.setattr(config, "INSTANCE", tmp_path)
     monkeypatch.setattr(config, "ROOT", tmp_path)

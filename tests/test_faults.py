@@ -133,6 +133,7 @@ def test_a_worker_killed_when_the_250_was_on_its_way_means_the_same_mail_twice(
     promises.check(smtp.mails)
 
 
+@pytest.mark.asvs("16.5.3", "2.3.3")
 def test_a_web_server_killed_in_the_middle_of_posts_keeps_what_it_has_promised(app, site, smtp, alice, rows):
     server = site.start("--workers", "2")
     promises = Promises(app, site.url)
@@ -149,6 +150,7 @@ def test_a_web_server_killed_in_the_middle_of_posts_keeps_what_it_has_promised(a
     promises.check(smtp.mails)
 
 
+@pytest.mark.asvs("15.4.1", "15.4.2")
 @pytest.mark.parametrize("count", [2, 10])
 def test_of_many_workers_at_once_one_sends_each_mail(app, site, smtp, alice, rows, count):
     with app.app_context():
@@ -197,6 +199,7 @@ def memory_of(program):
     return int(Path(f"/proc/{program.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.asvs("15.4.4", "15.2.2")
 def test_a_link_overtakes_a_backlog_of_100000_notices_and_memory_stays_flat(app, site, smtp, promises, alice, bob):
     add_notices(app, alice, BACKLOG)
     worker = site.start_worker()

@@ -78,6 +78,7 @@ class Askers:
             self.promises.ask(ALICE)
 
 
+@pytest.mark.asvs("16.5.2", "13.2.6")
 def test_postgresql_restarted_under_load_costs_no_more_than_the_requests_in_flight(smtp, tmp_path):
     # The one mail that was in hand waits for its lease to end.
     pauses = {"LEASE_SECONDS": 4, "RENEW_SECONDS": 1}
@@ -108,6 +109,7 @@ def sqlite(smtp, tmp_path):
         promises.writer.close()
 
 
+@pytest.mark.asvs("15.4.3")
 def test_a_write_lock_held_for_three_seconds_delays_and_refuses_nobody(sqlite, smtp):
     sqlite.writer.execute("BEGIN IMMEDIATE")
     people = [Thread(target=sqlite.ask, args=[ALICE]) for _ in range(3)]
@@ -123,6 +125,7 @@ def test_a_write_lock_held_for_three_seconds_delays_and_refuses_nobody(sqlite, s
     sqlite.check(smtp.mails)
 
 
+@pytest.mark.asvs("16.5.3", "2.3.3", "15.4.3")
 def test_a_write_lock_held_for_longer_is_a_503_with_nothing_half_done_and_no_mail_twice(sqlite, smtp):
     def lock_out(dialogue):
         sqlite.writer.execute("BEGIN IMMEDIATE")  # the mail is taken, and cannot be marked for as long

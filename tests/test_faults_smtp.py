@@ -141,6 +141,7 @@ def test_a_connection_dropped_after_the_final_dot_sends_the_same_mail_again(smtp
     promises.check(smtp.mails)
 
 
+@pytest.mark.asvs("13.2.6", "16.5.2")
 @ONE_DATABASE
 @pytest.mark.parametrize("step", ["EHLO", "DATA"])
 def test_a_half_open_connection_is_given_up_and_another_one_opened(smtp, promises, alice, row, step):
@@ -173,6 +174,7 @@ def test_a_slow_server_is_waited_for_while_the_lease_is_renewed(running, smtp, p
     promises.check(smtp.mails)
 
 
+@pytest.mark.asvs("13.2.6", "15.4.3")
 @ONE_DATABASE
 @pytest.mark.parametrize("step", ["CONNECT", "DOT"])
 def test_a_server_that_never_ends_its_answer_is_hung_up_on_and_the_mail_kept(smtp, promises, alice, row, step):
@@ -199,6 +201,7 @@ def change(app, statement):
         db.session.commit()
 
 
+@pytest.mark.asvs("8.3.3")
 @pytest.mark.parametrize(
     "meanwhile",
     [

@@ -40,6 +40,7 @@ def context_of(certificate):
     return context
 
 
+@pytest.mark.asvs("12.3.1", "12.3.2", "16.3.4")
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True, scope="session")
 @pytest.mark.parametrize("flaw", ["no STARTTLS", "self-signed", "wrong name"])
 def test_a_server_that_cannot_prove_itself_gets_nothing_and_the_mail_is_kept(app, over_tls, alice, certificates, flaw):

@@ -57,6 +57,7 @@ KINDS = {
 every_kind = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
 
 
+@pytest.mark.asvs("11.2.2")
 @every_kind
 def test_the_password_opens_and_no_other_does(make):
     kept = make("zwölf kleine Pinguine")
@@ -66,6 +67,7 @@ def test_the_password_opens_and_no_other_does(make):
     assert not verify_password("", kept)
 
 
+@pytest.mark.asvs("11.2.2", "11.4.2")
 @every_kind
 def test_it_is_to_be_replaced_by_ours(make):
     assert needs_rehash(make(OURS))
@@ -139,6 +141,7 @@ ABSURD = [
 ]
 
 
+@pytest.mark.asvs("15.2.2", "15.2.5", "1.4.2")
 @pytest.mark.parametrize("kept", ABSURD)
 def test_a_hash_that_would_stop_the_site_is_not_known_and_not_tried(kept):
     assert not is_known_hash(kept)
@@ -192,6 +195,7 @@ def checks_made(check):
 SAMPLE = django_pbkdf2("somebody else's password")
 
 
+@pytest.mark.asvs("6.3.8")
 @pytest.mark.parametrize("kept", [None, "garbage", "ours", "weaker", "imported"])
 def test_while_there_are_imported_hashes_every_failed_check_pays_for_both(kept):
     kinds = {

@@ -8,7 +8,7 @@ import pytest
 
 from app import create_app
 
-BOTTOM = {"app.commands", "app.extensions", "app.database", "app.keys"}
+BOTTOM = {"app.commands", "app.extensions", "app.database", "app.keys", "app.logs"}
 
 # Module or package -> what of ours it may import besides itself and BOTTOM (design.md, section 2).
 MAY_IMPORT = {
@@ -133,6 +133,7 @@ def test_only_config_reads_the_environment(modules):
     assert readers == ["config"]
 
 
+@pytest.mark.asvs("15.2.5")
 def test_only_one_module_talks_smtp(modules):
     talkers = [name for name, tree in modules.items() if {"smtplib", "flask_mail"} & set(imports(tree))]
     assert sorted(talkers) == ["app.email.diagnosis", "app.email.smtp", "app.extensions"]  # the first knows errors only
@@ -157,6 +158,7 @@ def test_only_views_commands_and_the_worker_commit(modules):
     }
 
 
+@pytest.mark.asvs("6.3.4", "13.4.5")
 def test_the_pages_are_those_of_the_contract():
     rules = create_app("testing").url_map.iter_rules()
     assert {rule.rule: " ".join(sorted(rule.methods - {"HEAD", "OPTIONS"})) for rule in rules} == ROUTES

@@ -86,6 +86,7 @@ def test_above_the_burst_one_waits_and_the_others_are_told_for_how_long(context)
     assert 3590 <= fifth.wait <= fourth.wait <= 3600
 
 
+@pytest.mark.asvs("2.3.2")
 def test_a_day_of_reserving_gives_twenty_seven_turns(context):
     turns = 0
     for _ in range(24 * 6):
@@ -104,6 +105,7 @@ def test_a_mark_stands_until_its_time_is_over(context):
     assert not limits.is_marked(limits.COMPLAINT, ALICE)
 
 
+@pytest.mark.asvs("2.3.2", "6.3.1")
 def test_pauses_begin_after_the_fifth_failure_and_double_to_an_hour(context):
     pauses = []
     for _ in range(20):
@@ -137,6 +139,7 @@ def test_a_site_without_limits_says_so_when_it_starts(caplog):
     assert "RATELIMIT_ENABLED is off" in caplog.text
 
 
+@pytest.mark.asvs("14.2.4")
 def test_the_table_names_nobody(context):
     taken(RATE)
     [key] = db.session.scalars(select(RateLimit.key))
@@ -172,6 +175,7 @@ def knock_in_threads(url):
     return [sum(turn.mine and turn.wait == 0 for turn in turns), sum(turn.mine and turn.wait > 0 for turn in turns)]
 
 
+@pytest.mark.asvs("15.4.1", "15.4.2", "2.3.4")
 def test_fifty_at_once_in_two_processes_share_one_burst(app):
     # The key is random in each process of the tests; the two must name the subject alike.
     command = f"import config; config.Testing.SECRET_KEY = {Testing.SECRET_KEY!r}\n{KNOCK}"

@@ -212,6 +212,7 @@ def test_catching_mail_logs_nothing(send, caplog, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.asvs("15.2.3")
 def test_without_the_setting_there_is_no_mailbox(root):
     program = """
 import sys

@@ -88,6 +88,7 @@ def test_text_parts_fit_a_narrow_window(parsed):
             assert len(line) <= 78 or line.startswith("http"), (kind, line)
 
 
+@pytest.mark.asvs("3.6.1", "14.2.3")
 def test_nothing_is_loaded_from_elsewhere(parsed):
     for message in parsed.values():
         html = message.get_body(["html"]).get_content()
@@ -114,6 +115,7 @@ def test_page_and_mail_share_a_reference(browser, postman, alice):
     assert f"Reference {reference}" in message.html
 
 
+@pytest.mark.asvs("1.2.1")
 def test_a_hostile_name_stays_text(browser, postman, add_user):
     add_user("eve@example.com", name='<b>"Eve"</b> & {{ 7 * 7 }}')
     browser.ask_for_reset("eve@example.com")

@@ -35,6 +35,7 @@ def test_a_subject_comes_back_as_it_was(subject):
     assert read({"Subject": subject})["Subject"].strip() == subject.strip()
 
 
+@pytest.mark.asvs("1.3.11")
 @pytest.mark.parametrize("value", ["a\nBcc: eve@evil.example", "a\r\n\r\nbody", "a\0", "a\u2028b", "a\x1bb", "\ud800"])
 @pytest.mark.parametrize("name", ["Subject", "Reply-To", "Message-ID"])
 def test_no_header_holds_a_line_break_or_another_control(name, value):

@@ -17,6 +17,7 @@ def mailed(browser, postman, alice):
     return link_in(message, "reset_password/"), link_in(message, "not_me/")
 
 
+@pytest.mark.asvs("6.5.1")
 def test_it_kills_every_open_link_of_the_account(browser, other_browser, postman, mailed, alice):
     reset_link, not_me_link = mailed
     browser.ask_for_reset(alice)
@@ -42,6 +43,7 @@ def test_password_and_sessions_stay(browser, other_browser, mailed, alice):
     assert browser.sign_in(alice, PASSWORD).status_code == 303
 
 
+@pytest.mark.asvs("7.6.2")
 def test_it_signs_nobody_in(browser, mailed):
     browser.fill(mailed[1])
     assert not browser.is_signed_in
@@ -82,6 +84,7 @@ def test_a_form_left_open_while_the_reset_link_was_used_changes_nothing(browser,
     assert browser.sign_in(alice, NEW_PASSWORD).status_code == 303
 
 
+@pytest.mark.asvs("6.5.1")
 def test_it_works_once(browser, mailed):
     browser.fill(mailed[1])
     assert browser.get(mailed[1]).status_code == 410

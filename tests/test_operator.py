@@ -93,6 +93,7 @@ def test_an_address_is_found_after_the_key_has_changed(app, run, ask, alice, mon
     assert "reset_password" in run("trace", alice)
 
 
+@pytest.mark.asvs("14.2.6")
 def test_nothing_the_operator_sees_holds_a_link_or_an_address(run, ask, postman, try_in_vain, alice):
     ask(alice)
     try_in_vain(550, b"5.1.1 <alice@example.com> unknown; see https://example.com/?to=alice%40example.com")
@@ -185,6 +186,7 @@ def age_everything(days):
     db.session.commit()
 
 
+@pytest.mark.asvs("14.2.7", "14.2.4")
 @pytest.mark.parametrize(
     ("days", "left"),
     [

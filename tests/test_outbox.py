@@ -90,12 +90,14 @@ def try_all(error):
         deliver(row, Refusing(error))
 
 
+@pytest.mark.asvs("2.3.3", "16.5.3")
 def test_a_mail_is_promised_only_if_the_transaction_commits(context):
     enqueue("hello", {"to": ADDRESS}, address=ADDRESS, locale="en")
     db.session.rollback()
     assert claim() == []
 
 
+@pytest.mark.asvs("14.2.4", "14.2.7")
 def test_a_delivered_row_is_marked_and_its_arguments_are_wiped(promise):
     row_id = promise()
     with mail.record_messages() as messages:
@@ -117,6 +119,7 @@ def test_a_claimed_row_is_nobody_elses_until_its_lease_ends(promise):
     assert reread(row_id).attempts == 2
 
 
+@pytest.mark.asvs("15.4.1", "15.4.2")
 def test_of_many_workers_each_row_is_claimed_by_one(app, promise):
     ids = {promise() for _ in range(40)}
     claimed = []
@@ -134,6 +137,7 @@ def test_of_many_workers_each_row_is_claimed_by_one(app, promise):
     assert sorted(claimed) == sorted(ids)
 
 
+@pytest.mark.asvs("15.4.4")
 def test_a_link_overtakes_a_backlog_of_notices(promise):
     for _ in range(5):
         promise("notice")
@@ -167,6 +171,7 @@ def test_a_mail_that_cannot_leave_now_is_kept(promise, error):
     assert 3.9 < seconds_until_due(row_id) <= 6
 
 
+@pytest.mark.asvs("13.2.6")
 def test_pauses_double_up_to_five_minutes(promise):
     row_id = promise()
     pauses = []
@@ -185,6 +190,7 @@ def test_a_recipient_refused_for_good_is_given_up_at_once(promise):
     assert row.last_error == "SMTPRecipientsRefused: 550 5.1.1 no such user"
 
 
+@pytest.mark.asvs("15.4.4")
 @pytest.mark.parametrize("kind", ["untemplated", "broken"])
 def test_a_broken_mail_fails_alone_after_five_tries(promise, kind):
     broken, good = promise(kind), promise("hello")

@@ -19,6 +19,7 @@ PUBLIC_PAGES = [
 ]
 
 
+@pytest.mark.asvs("3.2.3", "3.5.7")
 @pytest.mark.parametrize("url", PUBLIC_PAGES)
 def test_a_page_is_one_document_with_one_heading(client, url):
     page = client.get(url).text
@@ -30,6 +31,7 @@ def test_a_page_is_one_document_with_one_heading(client, url):
     assert "style=" not in page
 
 
+@pytest.mark.asvs("3.4.3", "3.4.4", "3.4.5", "3.4.6", "14.3.2")
 @pytest.mark.parametrize("url", PUBLIC_PAGES)
 def test_a_page_is_never_stored_framed_or_scripted(client, url):
     headers = client.get(url).headers
@@ -40,6 +42,7 @@ def test_a_page_is_never_stored_framed_or_scripted(client, url):
     assert headers["Referrer-Policy"] == "strict-origin"
 
 
+@pytest.mark.asvs("14.2.5")
 def test_static_files_are_kept_for_a_year_under_a_hash(client):
     url = re.search(r'href="(/static/style\.css\?v=[0-9a-f]{12})"', client.get("/").text).group(1)
     with client.get(url) as answer:
@@ -58,6 +61,7 @@ def test_the_style_sheet_is_short(root):
     assert len((root / "app/static/style.css").read_text().splitlines()) < 300
 
 
+@pytest.mark.asvs("6.2.7")
 def test_password_managers_are_told_what_is_what(browser, reset_link):
     browser.get("/auth/login")
     assert browser.form.inputs["email"]["autocomplete"] == "username"
@@ -86,6 +90,7 @@ def test_the_rule_is_shown_before_typing(browser, reset_link):
     assert "At least 15 characters" in browser.get(reset_link).text
 
 
+@pytest.mark.asvs("16.5.1", "16.5.4")
 def test_a_failure_is_our_page_and_needs_no_database(app, client, monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("a fault of ours")
@@ -99,6 +104,7 @@ def test_a_failure_is_our_page_and_needs_no_database(app, client, monkeypatch):
     assert answer.headers["Cache-Control"] == "no-store"
 
 
+@pytest.mark.asvs("16.5.2")
 def test_an_outage_of_the_database_is_a_503_that_says_when_to_come_back(app, browser, monkeypatch):
     browser.get("/auth/reset_password_request")
 
@@ -112,6 +118,7 @@ def test_an_outage_of_the_database_is_a_503_that_says_when_to_come_back(app, bro
     assert "was not carried out" in answer.text
 
 
+@pytest.mark.asvs("16.5.2")
 def test_an_outage_looks_the_same_to_somebody_signed_in(browser, alice, monkeypatch):
     browser.sign_in(alice, "correct horse battery staple")
 
@@ -125,6 +132,7 @@ def test_an_outage_looks_the_same_to_somebody_signed_in(browser, alice, monkeypa
         assert "style.css" in answer.text
 
 
+@pytest.mark.asvs("16.2.5", "16.3.4", "14.2.1")
 def test_the_log_of_a_failure_holds_no_link(app, client, reset_link, monkeypatch, caplog):
     def fail(stamp):
         raise RuntimeError("a fault of ours")
@@ -136,12 +144,14 @@ def test_the_log_of_a_failure_holds_no_link(app, client, reset_link, monkeypatch
     assert reset_link.rpartition("/")[2] not in caplog.text
 
 
+@pytest.mark.asvs("16.2.5")
 def test_an_error_of_the_database_holds_no_parameters(app, alice):
     with app.app_context(), pytest.raises(DBAPIError) as error:
         db.session.execute(text("SELECT :secret FROM nowhere"), {"secret": "hunter2"})
     assert "hunter2" not in str(error.value)
 
 
+@pytest.mark.asvs("7.4.4")
 def test_a_signed_in_page_has_a_sign_out_button(browser, alice):
     browser.sign_in(alice, "correct horse battery staple")
     assert 'action="/auth/logout"' in browser.page.text

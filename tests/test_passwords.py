@@ -23,15 +23,18 @@ def test_a_password_matches_its_hash_and_no_other():
     assert not verify_password("correct horse batterz", kept)
 
 
+@pytest.mark.asvs("11.4.2")
 def test_the_hash_is_argon2id_at_owasps_setting():
     assert hash_password("correct horse battery").startswith("$argon2id$v=19$m=19456,t=2,p=1$")
 
 
+@pytest.mark.asvs("11.2.2")
 def test_the_parameters_can_be_raised():
     with create_app(type("Harder", (Testing,), {"ARGON2_PASSES": 3})).app_context():
         assert "t=3" in hash_password("correct horse battery")
 
 
+@pytest.mark.asvs("6.2.8")
 def test_nothing_is_trimmed_or_cut():
     kept = hash_password(" " + "x" * 200 + " ")
     assert not verify_password("x" * 200, kept)
@@ -68,6 +71,7 @@ def test_not_even_the_dummys_password_opens_anything():
     assert not verify_password("nobody's password", None)
 
 
+@pytest.mark.asvs("6.2.8", "6.2.9")
 def test_every_character_counts_up_to_the_last_of_1024():
     password = varied(1024)
     kept = hash_password(password)
@@ -84,11 +88,13 @@ def varied(length):
 EMOJI = "\U0001f511\U0001f98a\U0001f308\U0001f37a\U0001f98b" * 2 + "\U0001f30b\U0001f682\U0001f3bb\U0001f9c0\U0001f335"
 
 
+@pytest.mark.asvs("6.2.1", "6.2.9")
 @pytest.mark.parametrize("password", [varied(15), EMOJI, "so nice and warm", varied(1024), " two  spaces round "])
 def test_length_is_counted_in_code_points(password):
     assert password_problem(password) is None
 
 
+@pytest.mark.asvs("6.2.1")
 @pytest.mark.parametrize("password", ["", varied(14), EMOJI[1:], "cafe\u0301 au lait 1"])
 def test_a_short_password_is_refused_with_advice(password):
     assert "at least 15 characters" in password_problem(password)
@@ -98,11 +104,13 @@ def test_a_book_is_no_password():
     assert "at most 1024 characters" in password_problem(varied(1025))
 
 
+@pytest.mark.asvs("6.2.5")
 @pytest.mark.parametrize("password", ["only small letters", "ONLY CAPITALS HERE", "8203749561028374"])
 def test_no_kind_of_character_is_asked_for(password):
     assert password_problem(password) is None
 
 
+@pytest.mark.asvs("11.2.2")
 @pytest.mark.parametrize("setting", [{"ARGON2_PASSES": 3}, {"ARGON2_MEMORY_KIB": 20_000}, {"ARGON2_LANES": 2}])
 def test_when_parameters_are_raised_old_hashes_still_open_and_are_to_be_made_anew(setting):
     kept = hash_password("correct horse battery")
@@ -142,6 +150,7 @@ def argon2_runs(check):
     return runs
 
 
+@pytest.mark.asvs("6.3.8")
 @pytest.mark.parametrize("kept", [None, "", "garbage", "!"])
 def test_a_failed_check_does_the_same_work_with_an_account_and_without(kept):
     ours = hash_password("correct horse battery")

@@ -39,6 +39,7 @@ def later(app, seconds):
         pass_time(seconds)
 
 
+@pytest.mark.asvs("2.3.2", "2.4.1")
 def test_three_mails_leave_and_the_fourth_waits_for_its_turn(app, browser, postman, alice):
     for _ in range(10):
         assert browser.ask_for_reset(alice).status_code == 303
@@ -61,6 +62,7 @@ def test_requests_meanwhile_are_served_by_the_mail_that_waits(browser, rows, ali
     assert rows() == 4
 
 
+@pytest.mark.asvs("6.3.8")
 def test_addresses_are_limited_alike_whether_there_is_an_account_or_not(browser, rows):
     for _ in range(10):
         browser.ask_for_reset("nobody@example.com")
@@ -74,6 +76,7 @@ def test_another_spelling_is_the_same_address(browser, rows, alice):
     assert rows() == 4
 
 
+@pytest.mark.asvs("2.3.2", "2.4.1")
 def test_a_day_of_asking_sends_no_more_than_twenty_seven_mails(app, visitor, postman, alice):
     sent = 0
     for n in range(24 * 2):
@@ -95,6 +98,7 @@ def test_an_owner_under_fire_waits_an_hour_at_most(app, visitor, postman, alice)
     assert owner.reset(link_in(message), NEW_PASSWORD).status_code == 303
 
 
+@pytest.mark.asvs("8.2.4")
 def test_a_known_browser_gets_its_link_at_once(app, visitor, postman, alice):
     owner = visitor()
     owner.sign_in(alice, PASSWORD)
@@ -121,6 +125,7 @@ def test_a_browser_is_known_for_its_own_address_only(browser, rows, alice, bob):
     assert answer.status_code == 429
 
 
+@pytest.mark.asvs("9.1.1")
 @pytest.mark.parametrize("cookie", ["0" * 32, "x", ".".join(["a" * 32] * 1000), "\u00e9", ""])
 def test_a_made_up_device_cookie_is_worth_nothing(app, alice, cookie):
     with app.test_request_context(headers={"Cookie": f"device={cookie}"}):
@@ -139,6 +144,7 @@ def test_a_device_cookie_made_under_a_former_key_counts(app, browser, alice, mon
         assert not device.knows_address(alice)
 
 
+@pytest.mark.asvs("3.3.4", "14.3.3")
 def test_a_device_cookie_says_nothing_and_is_kept_from_scripts(browser, alice):
     browser.sign_in(alice, PASSWORD)
     cookie = browser.client.get_cookie("device")
@@ -180,6 +186,7 @@ def test_a_waiting_mail_keeps_its_six_hours(app, browser, postman, alice):
     assert len(postman.deliver()) == 1
 
 
+@pytest.mark.asvs("2.4.1")
 def test_a_network_that_asks_for_many_addresses_is_refused(visitor, rows):
     browser = visitor()
     statuses = [browser.ask_for_reset(f"user{n}@example.com").status_code for n in range(31)]

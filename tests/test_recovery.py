@@ -15,6 +15,7 @@ from tests.conftest import NEW_PASSWORD, PASSWORD, link_in
 NOBODY = {"device": "", "network": ""}
 
 
+@pytest.mark.asvs("6.4.3", "7.6.2")
 def test_a_forgotten_password_is_recovered_by_mail(browser, postman, alice):
     browser.get("/auth/login")
     assert 'href="/auth/reset_password_request"' in browser.page.text
@@ -30,6 +31,7 @@ def test_a_forgotten_password_is_recovered_by_mail(browser, postman, alice):
     assert browser.is_signed_in
 
 
+@pytest.mark.asvs("6.3.8")
 def test_known_and_unknown_addresses_get_the_same_answer(app, client, alice):
     def ask(address):
         browser = Browser(app.test_client())
@@ -56,6 +58,7 @@ def test_a_disabled_account_gets_no_mail(app, browser, postman, alice):
     assert postman.deliver() == []
 
 
+@pytest.mark.asvs("1.5.3")
 def test_the_mail_goes_to_the_stored_spelling_of_the_address(browser, postman, add_user):
     add_user("Carol@Example.com")
     browser.ask_for_reset("cAROL@example.COM")
@@ -68,6 +71,7 @@ def test_spaces_around_the_address_are_forgiven(browser, postman, alice):
     assert postman.link()
 
 
+@pytest.mark.asvs("14.2.1")
 def test_the_link_leaves_the_address_bar(client, reset_link):
     answer = client.get(reset_link)
     assert (answer.status_code, answer.location) == (303, "/auth/reset_password")
@@ -78,6 +82,7 @@ def test_the_page_names_the_account(browser, reset_link, alice):
     assert f'value="{alice}" autocomplete="username"' in browser.page.text
 
 
+@pytest.mark.asvs("3.5.3")
 def test_opening_a_link_uses_nothing_up(app, reset_link, browser):
     scanner = app.test_client()
     for _ in range(20):
@@ -86,6 +91,7 @@ def test_opening_a_link_uses_nothing_up(app, reset_link, browser):
     assert browser.reset(reset_link, NEW_PASSWORD).status_code == 303
 
 
+@pytest.mark.asvs("6.5.1")
 def test_a_link_works_once(browser, other_browser, reset_link, alice):
     browser.reset(reset_link, NEW_PASSWORD)
     page = other_browser.get(reset_link)
@@ -99,6 +105,7 @@ def test_a_used_link_is_refused_before_it_is_opened(client, browser, reset_link)
     assert client.get(reset_link).status_code == 410
 
 
+@pytest.mark.asvs("8.3.2")
 def test_a_disabled_account_cannot_be_given_a_password(app, alice):
     with app.app_context():
         user = User.by_email(alice)
@@ -115,6 +122,7 @@ def test_a_form_opened_before_the_link_was_used_is_refused(browser, other_browse
     assert browser.sign_in(alice, NEW_PASSWORD).status_code == 303
 
 
+@pytest.mark.asvs("2.3.4", "15.4.2")
 def test_of_fifty_parallel_posts_one_wins(app, browser, postman, reset_link, alice):
     def form_of(number):
         rival = Browser(app.test_client())
@@ -145,6 +153,7 @@ def test_two_links_are_both_good_until_one_is_used(browser, other_browser, postm
     assert browser.get(second).status_code == 410
 
 
+@pytest.mark.asvs("2.2.3", "8.2.2")
 def test_two_tabs_with_two_links_never_change_the_wrong_account(browser, postman, alice, bob):
     browser.ask_for_reset(alice)
     link_of_alice = postman.link()
@@ -160,6 +169,7 @@ def test_two_tabs_with_two_links_never_change_the_wrong_account(browser, postman
     assert browser.sign_in(bob, PASSWORD).status_code == 303
 
 
+@pytest.mark.asvs("6.5.1")
 def test_a_link_dies_with_any_password_change(app, browser, reset_link, alice):
     with app.app_context():
         User.by_email(alice).change_password("another hash")
@@ -167,6 +177,7 @@ def test_a_link_dies_with_any_password_change(app, browser, reset_link, alice):
     assert browser.get(reset_link).status_code == 410
 
 
+@pytest.mark.asvs("7.4.3")
 def test_a_reset_ends_every_session(app, browser, reset_link, alice):
     devices = [Browser(app.test_client()) for _ in range(3)]
     for device in devices:
@@ -175,6 +186,7 @@ def test_a_reset_ends_every_session(app, browser, reset_link, alice):
     assert [device.is_signed_in for device in devices] == [False, False, False]
 
 
+@pytest.mark.asvs("7.4.3", "15.4.2")
 def test_a_sign_in_that_raced_a_reset_does_not_survive_it(app, browser, reset_link, alice):
     with app.test_request_context():
         user = authenticate(alice, PASSWORD)  # the old password is verified ...
@@ -192,6 +204,7 @@ def test_a_link_works_for_somebody_signed_in(browser, reset_link, alice):
     assert browser.sign_in(alice, NEW_PASSWORD).status_code == 303
 
 
+@pytest.mark.asvs("8.2.2")
 def test_the_link_wins_over_another_account_that_is_signed_in(browser, other_browser, reset_link, alice, bob):
     browser.sign_in(bob, PASSWORD)
     cookie = browser.client.get_cookie("session").value
@@ -204,6 +217,7 @@ def test_the_link_wins_over_another_account_that_is_signed_in(browser, other_bro
     assert other_browser.sign_in(bob, PASSWORD).status_code == 303
 
 
+@pytest.mark.asvs("2.2.3")
 def test_a_refused_password_does_not_use_the_link_up(browser, reset_link):
     assert browser.reset(reset_link, "short").status_code == 422
     assert "Use at least 15 characters" in browser.page.text
@@ -212,6 +226,7 @@ def test_a_refused_password_does_not_use_the_link_up(browser, reset_link):
     assert browser.submit(password=NEW_PASSWORD, password2=NEW_PASSWORD).status_code == 303
 
 
+@pytest.mark.asvs("9.2.1", "6.5.5")
 @pytest.mark.parametrize(("seconds", "status"), [(3599, 200), (3600, 410), (3601, 410)])
 def test_a_link_lives_an_hour_to_the_second(clock, browser, reset_link, seconds, status):
     clock.shift(seconds)
@@ -238,6 +253,7 @@ def test_the_form_without_a_link_explains_itself(browser, client):
     assert browser.heading == "Please open the link in your mail"
 
 
+@pytest.mark.asvs("2.3.1")
 def test_a_password_cannot_be_set_without_a_link(app, browser, alice):
     browser.get("/auth/reset_password_request")
     token = browser.form.fields["csrf_token"]
@@ -248,6 +264,7 @@ def test_a_password_cannot_be_set_without_a_link(app, browser, alice):
     assert browser.sign_in(alice, PASSWORD).status_code == 303
 
 
+@pytest.mark.asvs("6.3.7")
 def test_the_owner_is_told_of_the_change(browser, postman, reset_link, alice):
     browser.reset(reset_link, NEW_PASSWORD)
     [notice] = postman.deliver()
@@ -257,6 +274,7 @@ def test_the_owner_is_told_of_the_change(browser, postman, reset_link, alice):
     assert link_in(notice) == "http://localhost/auth/reset_password_request"
 
 
+@pytest.mark.asvs("6.3.7")
 def test_a_thief_who_changes_the_address_is_not_the_one_to_be_told(app, browser, postman, reset_link, alice):
     browser.reset(reset_link, NEW_PASSWORD)
     with app.app_context():
@@ -266,6 +284,7 @@ def test_a_thief_who_changes_the_address_is_not_the_one_to_be_told(app, browser,
     assert notice.recipients == [alice]
 
 
+@pytest.mark.asvs("16.3.1")
 def test_asking_and_resetting_are_recorded(app, browser, reset_link):
     browser.reset(reset_link, NEW_PASSWORD)
     with app.app_context():
@@ -289,6 +308,7 @@ def test_a_link_never_takes_its_host_from_the_request(app, client, postman, alic
         assert "666" not in message.body
 
 
+@pytest.mark.asvs("6.5.2", "11.7.2")
 def test_no_link_or_token_is_at_rest(app, browser, postman, alice):
     browser.ask_for_reset(alice)
     link = postman.link()

@@ -37,12 +37,14 @@ def test_a_person_registers_by_proving_an_address(browser, postman):
     assert "Hello Carol" in browser.page.text
 
 
+@pytest.mark.asvs("2.3.1", "6.4.1")
 def test_there_is_no_account_before_the_link_is_followed(app, browser, postman):
     browser.register(CAROL)
     postman.deliver()
     assert count_users(app) == 0
 
 
+@pytest.mark.asvs("6.3.8")
 def test_a_taken_address_gets_the_same_answer_and_another_mail(app, browser, postman, alice):
     def ask(address):
         browser = Browser(app.test_client())
@@ -59,12 +61,14 @@ def test_a_taken_address_gets_the_same_answer_and_another_mail(app, browser, pos
     }
 
 
+@pytest.mark.asvs("3.5.3")
 def test_opening_the_link_creates_nothing(app, client, link):
     client.get(link, follow_redirects=True)
     client.head(link)
     assert count_users(app) == 0
 
 
+@pytest.mark.asvs("6.4.1", "6.5.1")
 def test_a_link_makes_one_account(browser, other_browser, link):
     browser.fill(link, **CHOICE)
     page = other_browser.get(link)
@@ -72,6 +76,7 @@ def test_a_link_makes_one_account(browser, other_browser, link):
     assert "You have an account and forgot the password?" in page.text
 
 
+@pytest.mark.asvs("2.3.4", "15.4.2")
 def test_of_many_parallel_posts_one_makes_the_account(app, link):
     def form():
         rival = Browser(app.test_client())
@@ -100,6 +105,7 @@ def test_the_link_is_dead_once_the_operator_made_the_account(browser, add_user, 
     assert browser.submit(**CHOICE).status_code == 410
 
 
+@pytest.mark.asvs("2.2.2")
 def test_a_refused_form_keeps_what_was_typed_but_passwords(browser, link):
     answer = browser.fill(link, name="Carol", password=PASSWORD, password2=NEW_PASSWORD)
     assert answer.status_code == 422
@@ -108,12 +114,14 @@ def test_a_refused_form_keeps_what_was_typed_but_passwords(browser, link):
     assert browser.form.fields["password"] == browser.form.fields["password2"] == ""
 
 
+@pytest.mark.asvs("1.3.3", "2.2.1")
 @pytest.mark.parametrize("name", ["", "   ", "x" * 65, "Car\tol", "Car\u202eol"])
 def test_a_name_that_is_none_is_refused(app, browser, link, name):
     assert browser.fill(link, **CHOICE | {"name": name}).status_code == 422
     assert count_users(app) == 0
 
 
+@pytest.mark.asvs("6.4.1", "9.2.1")
 @pytest.mark.parametrize(("seconds", "status"), [(86_399, 200), (86_400, 410)])
 def test_the_link_lives_a_day(clock, browser, link, seconds, status):
     clock.shift(seconds)

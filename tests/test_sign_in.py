@@ -34,6 +34,7 @@ def test_the_case_of_the_address_does_not_matter(browser, alice):
     assert browser.sign_in("ALICE@Example.COM", PASSWORD).status_code == 303
 
 
+@pytest.mark.asvs("6.3.8")
 def test_the_two_ways_to_be_wrong_look_the_same(app, alice):
     def attempt(email, password):
         browser = Browser(app.test_client())
@@ -53,6 +54,7 @@ def test_a_failed_sign_in_keeps_the_address_and_drops_the_password(browser, alic
     assert browser.form.fields["password"] == ""
 
 
+@pytest.mark.asvs("7.4.2", "8.3.2")
 def test_a_disabled_account_cannot_sign_in_and_its_sessions_stop(app, browser, other_browser, alice):
     browser.sign_in(alice, PASSWORD)
     with app.app_context():
@@ -62,6 +64,7 @@ def test_a_disabled_account_cannot_sign_in_and_its_sessions_stop(app, browser, o
     assert other_browser.sign_in(alice, PASSWORD).status_code == 422
 
 
+@pytest.mark.asvs("7.4.1", "7.2.1")
 def test_a_copied_cookie_is_dead_after_sign_out(browser, other_browser, alice):
     browser.sign_in(alice, PASSWORD)
     stolen = session_cookie(browser)
@@ -72,6 +75,7 @@ def test_a_copied_cookie_is_dead_after_sign_out(browser, other_browser, alice):
     assert not other_browser.is_signed_in
 
 
+@pytest.mark.asvs("7.2.4")
 def test_signing_in_over_a_session_ends_it(browser, other_browser, alice, bob):
     browser.sign_in(alice, PASSWORD)
     other_browser.client.set_cookie("session", session_cookie(browser))
@@ -85,6 +89,7 @@ def test_signing_in_over_a_session_ends_it(browser, other_browser, alice, bob):
     assert not other_browser.is_signed_in
 
 
+@pytest.mark.asvs("7.2.4", "7.2.2")
 def test_signing_in_replaces_the_cookie_and_its_csrf_token(browser, alice):
     browser.get("/auth/login")
     before = session_cookie(browser)
@@ -94,6 +99,7 @@ def test_signing_in_replaces_the_cookie_and_its_csrf_token(browser, alice):
     assert before.split(".")[0] not in after
 
 
+@pytest.mark.asvs("6.5.2")
 def test_the_table_holds_a_digest_and_not_the_secret(app, browser, alice):
     browser.sign_in(alice, PASSWORD)
     payload = session_cookie(browser).split(".")[0]
@@ -105,6 +111,7 @@ def test_the_table_holds_a_digest_and_not_the_secret(app, browser, alice):
         assert row.id not in cookie
 
 
+@pytest.mark.asvs("7.3.1")
 @pytest.mark.parametrize(
     ("remember", "hours", "alive"),
     [
@@ -122,6 +129,7 @@ def test_an_idle_session_ends_on_the_servers_clock(clock, browser, alice, rememb
     assert browser.is_signed_in is alive
 
 
+@pytest.mark.asvs("7.3.2")
 @pytest.mark.parametrize(("remember", "days"), [({}, 14), ({"remember": "y"}, 30)])
 def test_a_busy_session_ends_too(clock, browser, alice, remember, days):
     browser.sign_in(alice, PASSWORD, **remember)
@@ -158,6 +166,7 @@ def test_with_remember_the_cookie_stays(browser, alice):
     assert browser.client.get_cookie("session").expires is not None
 
 
+@pytest.mark.asvs("3.3.2", "3.3.4")
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(browser, alice):
     cookie = browser.fill("/auth/login", email=alice, password=PASSWORD).headers["Set-Cookie"]
     assert "HttpOnly" in cookie
@@ -170,6 +179,7 @@ def test_the_page_asked_for_follows_the_sign_in(browser, alice):
     assert browser.submit(email=alice, password=PASSWORD).location == "/auth/check_your_inbox?a=1"
 
 
+@pytest.mark.asvs("3.7.2")
 @pytest.mark.parametrize(
     "target",
     [
@@ -198,6 +208,7 @@ def test_somebody_signed_in_is_led_past_the_sign_in_page(browser, alice):
     assert browser.client.get("/auth/login").location == "/"
 
 
+@pytest.mark.asvs("3.5.3")
 def test_signing_out_takes_a_post(client):
     assert client.get("/auth/logout").status_code == 405
 
@@ -237,6 +248,7 @@ def test_a_refused_form_is_refused_to_somebody_signed_in_too(browser, alice):
     assert browser.client.post("/auth/login", data=form).status_code == 422
 
 
+@pytest.mark.asvs("13.3.4", "11.2.2")
 def test_forms_and_sessions_outlive_a_change_of_the_key(app, browser, alice):
     browser.sign_in(alice, PASSWORD)
     browser.get("/auth/reset_password_request")
@@ -251,6 +263,7 @@ def test_forms_and_sessions_outlive_a_change_of_the_key(app, browser, alice):
         db.engine.dispose()
 
 
+@pytest.mark.asvs("4.1.3", "15.3.4")
 @pytest.mark.parametrize(
     ("proxies", "forwarded", "network"),
     [

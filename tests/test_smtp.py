@@ -102,6 +102,7 @@ def test_a_server_too_busy_for_a_message_may_be_asked_again(sink, connection):
     assert len(sink.mails) == 1
 
 
+@pytest.mark.asvs("13.2.6")
 def test_a_server_that_never_greets_is_given_up_after_the_timeout():
     with (
         socket.create_server((HOST, 0)) as tarpit,
@@ -112,6 +113,7 @@ def test_a_server_that_never_greets_is_given_up_after_the_timeout():
         assert 0.9 < time.monotonic() - began < 5
 
 
+@pytest.mark.asvs("13.2.6")
 def test_a_server_that_falls_silent_is_given_up_after_the_timeout(sink):
     sink.silent = True
     with connection_to(sink.port, MAIL_TIMEOUT=1) as connection:
@@ -139,6 +141,7 @@ def secure_settings(encryption, **settings):
     return {encryption: True, "MAIL_USERNAME": LOGIN[0], "MAIL_PASSWORD": LOGIN[1], **settings}
 
 
+@pytest.mark.asvs("12.3.4")
 @ENCRYPTIONS
 def test_a_certificate_in_the_trust_store_is_accepted(certificate, encryption):
     settings = secure_settings(encryption, MAIL_CA_FILE=str(certificate.certificate))
@@ -148,6 +151,7 @@ def test_a_certificate_in_the_trust_store_is_accepted(certificate, encryption):
         assert sink.logins == [LOGIN]
 
 
+@pytest.mark.asvs("12.3.2", "12.3.4")
 @ENCRYPTIONS
 def test_an_untrusted_certificate_gets_neither_login_nor_mail(certificate, encryption):
     settings = secure_settings(encryption)
@@ -156,6 +160,7 @@ def test_an_untrusted_certificate_gets_neither_login_nor_mail(certificate, encry
         assert sink.logins == sink.tries == []
 
 
+@pytest.mark.asvs("12.3.2")
 @ENCRYPTIONS
 def test_the_certificate_of_another_host_gets_neither_login_nor_mail(tmp_path, encryption):
     certificate = make_certificate(tmp_path, "DNS:mail.example.com")
@@ -165,6 +170,7 @@ def test_the_certificate_of_another_host_gets_neither_login_nor_mail(tmp_path, e
         assert sink.logins == sink.tries == []
 
 
+@pytest.mark.asvs("12.3.1")
 def test_a_server_without_starttls_gets_nothing(sink):
     with connection_to(sink.port, MAIL_USE_TLS=True) as connection:
         assert judge(failure(connection, letter())) is Verdict.OURS
@@ -178,6 +184,7 @@ def test_a_wrong_password_for_the_mail_server_is_ours_to_mend(certificate):
         assert sink.tries == []
 
 
+@pytest.mark.asvs("1.3.11")
 @pytest.mark.parametrize("line_break", ["\r\n", "\n", "\r", "\r\n "])
 @pytest.mark.parametrize("place", ["to", "subject", "X-Header"])
 def test_a_line_break_in_a_header_stops_the_mail(sink, connection, place, line_break):
@@ -214,6 +221,7 @@ def test_a_senders_name_of_any_letters_arrives_whole(sink, name):
     assert mail.message["Reply-To"] == "help@rekey.example"
 
 
+@pytest.mark.asvs("1.5.3")
 @pytest.mark.parametrize("address", ["Carol.O'Hara+Test@example.com", "a_%b=c/d@example.com", "x@xn--fa-hia.example"])
 def test_a_recipient_is_addressed_to_the_letter(sink, connection, address):
     connection.send(letter(address))
@@ -302,6 +310,7 @@ def test_a_long_answer_is_cut():
     assert len(describe(smtplib.SMTPDataError(550, b"word " * 1000))) == 500
 
 
+@pytest.mark.asvs("16.4.1", "16.2.5")
 @pytest.mark.parametrize(
     ("said", "kept"),
     [

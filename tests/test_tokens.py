@@ -30,6 +30,7 @@ def test_a_token_gives_its_payload_back(context, purpose):
     assert tokens.redeem(purpose, tokens.issue(purpose, "payload")) == "payload"
 
 
+@pytest.mark.asvs("9.2.1")
 @pytest.mark.parametrize("purpose", tokens.PURPOSES)
 def test_a_token_lives_as_long_as_its_purpose_to_the_second(context, clock, purpose):
     token = tokens.issue(purpose, "payload")
@@ -49,6 +50,7 @@ def test_expiry_is_told_apart_from_a_bad_signature(context, clock):
     assert not isinstance(forged.value, SignatureExpired)
 
 
+@pytest.mark.asvs("9.2.2", "9.2.4")
 def test_every_purpose_has_a_key_of_its_own(context):
     for purpose in tokens.PURPOSES:
         for other in tokens.PURPOSES.keys() - {purpose}:
@@ -66,6 +68,7 @@ def test_a_shorter_life_may_be_asked_for_but_no_longer_one(context, clock):
         tokens.redeem("reset_password", endless)
 
 
+@pytest.mark.asvs("9.2.1")
 def test_a_life_shortened_in_the_settings_counts_for_links_already_mailed(clock):
     with app_with(RESET_LINK_MAX_AGE=7200):
         token = tokens.issue("reset_password", "payload")
@@ -86,6 +89,7 @@ def test_a_token_from_a_clock_a_minute_ahead_counts_as_new(context, clock, secon
             tokens.redeem("reset_password", token)
 
 
+@pytest.mark.asvs("9.2.3", "9.2.4", "9.1.3", "13.3.4", "11.2.2")
 def test_links_of_the_former_key_stay_good_until_it_is_dropped():
     with app_with(SECRET_KEY=OLD_KEY):
         token = tokens.issue("reset_password", "payload")
@@ -98,6 +102,7 @@ def test_links_of_the_former_key_stay_good_until_it_is_dropped():
             tokens.redeem("reset_password", token)
 
 
+@pytest.mark.asvs("9.1.1", "11.2.5")
 def test_a_token_has_one_spelling(context):
     token = tokens.issue("reset_password", "payload")
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -107,17 +112,20 @@ def test_a_token_has_one_spelling(context):
             tokens.redeem("reset_password", respelled)
 
 
+@pytest.mark.asvs("11.2.5")
 @pytest.mark.parametrize("text", ["", ".", "..", "...", "a.b.c", "\0", "é", "\ud800", "A" * 100_000, "." * 500])
 def test_no_text_raises_anything_but_bad_data(context, text):
     with pytest.raises(BadData):
         tokens.redeem("reset_password", text)
 
 
+@pytest.mark.asvs("9.1.2", "11.4.1", "11.4.3", "11.2.3")
 def test_the_signature_has_the_length_of_sha256_and_not_of_the_library_default(context):
     token = tokens.issue("reset_password", "payload")
     assert len(base64_decode(token.rpartition(".")[2])) == 32
 
 
+@pytest.mark.asvs("6.5.4")
 def test_a_token_says_nothing_about_the_account(app, alice):
     with app.app_context():
         user = User.by_email(alice)

@@ -1,5 +1,6 @@
 """From a mailed URL to a form: the token moves into the session, so that address bar, history and Referer hold none."""
 
+import logging
 import time
 from dataclasses import dataclass
 from hashlib import sha256
@@ -10,6 +11,9 @@ from itsdangerous import BadData, SignatureExpired
 from werkzeug.exceptions import HTTPException
 
 from app.auth import tokens
+from app.security import client
+
+logger = logging.getLogger(__name__)
 
 FINISH_SECONDS = 15 * 60  # a link opened in time may be finished in peace
 
@@ -44,6 +48,7 @@ class LinkMissing(DeadLink):
 
 
 def show_dead_link(link: DeadLink) -> ResponseReturnValue:
+    logger.warning("%s link refused: %s, network %s", link.purpose, link.reason, client()["network"] or "unknown")
     return render_template("auth/dead_link.html", reason=link.reason, purpose=link.purpose), link.code
 
 

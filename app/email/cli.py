@@ -9,6 +9,7 @@ from threading import Event
 import click
 from flask import Blueprint, Flask, current_app
 
+from app import logs
 from app.commands import CommandGroup
 from app.email import report, worker
 from app.email.addresses import parse_address
@@ -29,6 +30,7 @@ def work(threads: int) -> None:
     """Deliver mail until told to stop (TERM or Ctrl-C)."""
     _refuse_without_delivery()
     stop = _stop_when_told()
+    logs.be_talkative()
     click.echo("Delivering mail. Stop with Ctrl-C.")
     worker.work(_app(), stop, threads)
     click.echo("Stopped.")

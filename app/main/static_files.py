@@ -21,8 +21,9 @@ def add_content_hash(endpoint: str, values: dict[str, Any]) -> None:
 def cache_what_was_asked_for(response: Response) -> Response:
     """For a year, but only under the hash of this content: during a release an older node may answer for a newer."""
     if request.endpoint == "static":
-        asked = request.args.get("v")
-        current = response.status_code in (200, 304) and asked == content_hash((request.view_args or {})["filename"])
+        # OPTIONS is answered before anybody has looked at the path, which may lead anywhere.
+        found = request.method != "OPTIONS" and response.status_code in (200, 304)
+        current = found and request.args.get("v") == content_hash((request.view_args or {})["filename"])
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if current else "no-cache"
     return response
 
