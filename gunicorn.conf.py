@@ -1,5 +1,7 @@
 """gunicorn reads this file by itself: `gunicorn wsgi:app`."""
 
+import logging
+import re
 import signal
 import sys
 from typing import Any
@@ -14,13 +16,27 @@ forwarded_allow_ips = ""  # X-Forwarded-* counts as TRUSTED_PROXIES says, and in
 accesslog = None  # its lines hold whole paths, and those of mailed links are secret
 
 
+BODY_SECONDS = 10  # gthread has no limit of its own for a body that never comes, and eight of them would stop the site
+
+
 def on_starting(server: Any) -> None:
     """Refuse once, before any worker is started."""
+    logging.getLogger("gunicorn.error").addFilter(hide_links)
     try:
         load()
     except ConfigError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_status)
+
+
+def hide_links(record: logging.LogRecord) -> bool:
+    """Of a request that it cannot read gunicorn logs the whole first line: a live link with a stray sign behind it."""
+    record.msg, record.args = re.sub(r"/auth/\S*", "/auth/...", record.getMessage()), ()
+    return True
+
+
+def pre_request(worker: Any, request: Any) -> None:
+    request.unreader.sock.settimeout(BODY_SECONDS)
 
 
 def when_ready(server: Any) -> None:

@@ -2,13 +2,17 @@
 
 import logging
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl, urlsplit
 
 from flask import Flask, Response, abort, current_app, request
 from werkzeug.middleware.proxy_fix import ProxyFix
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 logger = logging.getLogger(__name__)
 
@@ -60,11 +64,28 @@ FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 def init_app(app: Flask) -> None:
     if hops := app.config["TRUSTED_PROXIES"]:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops, x_prefix=hops)  # type: ignore[method-assign]
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+    if path := urlsplit(app.config["BASE_URL"]).path:
+        app.wsgi_app = under_path(app.wsgi_app, path)  # type: ignore[assignment,method-assign]
     app.url_map.merge_slashes = False  # a redirect to the tidier spelling would name the request's host
     app.before_request(refuse_cross_site)
     app.before_request(refuse_malformed_input)
     app.after_request(add_headers)
+
+
+def under_path(wsgi_app: "WSGIApplication", path: str) -> "WSGIApplication":
+    """Serve below the path of BASE_URL, whether the proxy passes it on or cuts it off.
+
+    Not X-Forwarded-Prefix, which most proxies pass on as a visitor sent it.
+    """
+
+    def serve(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        environ["SCRIPT_NAME"] = path
+        if environ["PATH_INFO"] == path or environ["PATH_INFO"].startswith(f"{path}/"):
+            environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix(path)
+        return wsgi_app(environ, start_response)
+
+    return serve
 
 
 def refuse_cross_site() -> None:
@@ -89,19 +110,31 @@ def refuse_malformed_input() -> None:
 
     Not for paths, none of which has such a character, nor for `next`: see safe_next.
     """
-    # Not request.args, which leaves broken UTF-8 as it came.
-    query = parse_qsl(request.query_string.decode("latin-1"), keep_blank_values=True)
-    query_texts = [text for name, value in query if name != "next" for text in (name, value)]
-    headers = [text for header in request.headers for text in header]
-    if any(map(is_malformed, (*query_texts, *headers, *request.cookies.values()))):
+    query = [text for name, value in _pairs(request.query_string) if name != "next" for text in (name, value)]
+    if any(map(is_malformed, (*query, *_header_texts(), *request.cookies.values()))):
         refuse(400, "controls or broken UTF-8")
-    if request.method != "POST":
-        return
+    if request.method == "POST":
+        _refuse_malformed_form()
+
+
+def _refuse_malformed_form() -> None:
     if request.mimetype not in FORM_TYPES:
         refuse(415 if request.content_length else 400, "no form")
+    body = request.get_data(parse_form_data=False) if request.mimetype == FORM_TYPES[0] else b""
+    texts = [text for field in (*_pairs(body), *request.form.items()) for text in field]
     repeated = [name for name, values in request.form.lists() if len(values) > 1]
-    if request.files or repeated or any(map(is_malformed, (*request.form.keys(), *request.form.values()))):
+    if request.files or repeated or any(map(is_malformed, texts)):
         refuse(400, "files, repeated fields, controls or broken UTF-8")
+
+
+def _pairs(encoded: bytes) -> list[tuple[str, str]]:
+    """The names and values of a query or form. Werkzeug leaves broken UTF-8 as it came; here it becomes U+FFFD."""
+    return parse_qsl(encoded.decode("latin-1"), keep_blank_values=True)
+
+
+def _header_texts() -> list[str]:
+    """Header values, which WSGI hands over as Latin-1, as the UTF-8 that they are."""
+    return [text.encode("latin-1", "replace").decode(errors="replace") for text in request.headers.values()]
 
 
 def refuse(code: int, why: str) -> NoReturn:
@@ -150,9 +183,11 @@ def client() -> dict[str, str]:
 
 
 def _network(address: str | None) -> str:
-    """An IPv4 address as it is, an IPv6 one as its /64: one subscriber."""
+    """An IPv4 address as it is, an IPv6 one as its /64: one subscriber. "" for what is none."""
+    # Some proxies add the port, as in 192.0.2.1:50123 or [2001:db8::1]:50123.
+    bare = re.sub(r"^(?:([\d.]+)|\[(.*)\]):\d+$", r"\1\2", address or "")
     try:
-        ip = ip_address(address or "")
+        ip = ip_address(bare)
     except ValueError:
         return ""
     if isinstance(ip, IPv6Address):

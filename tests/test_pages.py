@@ -6,7 +6,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from app import create_app
 from app.extensions import db
+from config import Testing
 from tests.conftest import NEW_PASSWORD
 
 PUBLIC_PAGES = [
@@ -163,3 +165,17 @@ def test_health_needs_nothing(client):
     assert (answer.status_code, answer.text) == (200, "ok\n")
     assert "Set-Cookie" not in answer.headers
     assert "Vary" not in answer.headers
+
+
+@pytest.mark.parametrize("cut_off", [True, False])
+def test_a_site_below_a_path_links_to_itself_whatever_its_proxy_passes_on(cut_off):
+    app = create_app(type("Below", (Testing,), {"BASE_URL": "http://localhost/sub"}))
+    client = app.test_client()
+    path = "" if cut_off else "/sub"
+    page = client.get(f"{path}/auth/login", headers={"X-Forwarded-Prefix": "//evil.example"})
+    assert page.status_code == 200
+    assert 'href="/sub/static/style.css' in page.text
+    assert "evil" not in page.text
+    assert client.get(f"{path}/auth/check_your_inbox").location == "/sub/auth/reset_password_request"
+    with client.get(f"{path}/static/style.css") as stylesheet:
+        assert stylesheet.status_code == 200

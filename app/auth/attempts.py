@@ -33,8 +33,8 @@ class Attempt:
         """Raises Limited while a pause lasts."""
         here = limits.count_failure(FROM_ONE_PLACE, _place(address), pausing=True)
         failures = limits.count_failure(FROM_ANYWHERE, address_key(address), pausing=False)
-        if network := _network(address):
-            limits.take(limits.SIGN_INS_FROM, network)
+        if not device.knows_address(address):
+            limits.take(limits.SIGN_INS_FROM, client()["network"])
         return cls(address, here, failures)
 
     @property
@@ -43,8 +43,8 @@ class Attempt:
 
     def succeeded(self) -> None:
         forget(self.address)
-        if network := _network(self.address):
-            limits.give_back(limits.SIGN_INS_FROM, network)
+        if not device.knows_address(self.address):
+            limits.give_back(limits.SIGN_INS_FROM, client()["network"])
 
     def failed(self, user: User | None) -> None:
         """Record it, with the same statements whether there is an account or not."""
@@ -68,8 +68,5 @@ def forget(address: str) -> None:
 
 def _place(address: str) -> str:
     """A known browser is a place of its own: strangers in its network do not slow it down."""
-    return f"{address_key(address)} {_network(address) or 'known browser'}"
-
-
-def _network(address: str) -> str:
-    return "" if device.knows_address(address) else client()["network"]
+    network = client()["network"]
+    return f"{address_key(address)} {'known browser' if device.knows_address(address) else f'network {network}'}"
