@@ -1,19 +1,17 @@
 """Time as the database keeps it: a test cannot move its clock, so it moves what is stored the other way."""
 
-from datetime import timedelta
+from sqlalchemy import update
 
-from sqlalchemy import select, update
-
+from app.database import UtcDateTime, seconds_after
 from app.email import OutboxMessage
 from app.extensions import db
 from app.limits import RateLimit
 
 
 def pass_time(seconds):
-    """Let limits recover and waiting mails fall due as if so much time had passed. Commits."""
-    for table, columns in ((RateLimit, ("full_at",)), (OutboxMessage, ("created_at", "due_at", "expires_at"))):
-        [key] = table.__mapper__.primary_key
-        for row in db.session.execute(select(key, *(getattr(table, name) for name in columns))).all():
-            moved = {name: getattr(row, name) - timedelta(seconds=seconds) for name in columns}
-            db.session.execute(update(table).where(key == row[0]).values(moved))
+    """Let limits recover and open mails fall due as if so many seconds had gone by. Commits."""
+    for table, is_affected in ((RateLimit.__table__, True), (OutboxMessage.__table__, OutboxMessage.done_at.is_(None))):
+        moments = [column for column in table.columns if isinstance(column.type, UtcDateTime)]
+        change = {column: seconds_after(column, -seconds) for column in moments}
+        db.session.execute(update(table).where(is_affected).values(change))
     db.session.commit()

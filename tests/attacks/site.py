@@ -10,12 +10,13 @@ from sqlalchemy import select, update
 
 from app.auth.models import SecurityEvent, User
 from app.auth.passwords import hash_password
-from app.database import UtcDateTime, db_now, seconds_after
+from app.database import db_now
 from app.email import OutboxMessage
 from app.email.outbox import claim, deliver
 from app.email.smtp import Connection
 from app.extensions import db
 from tests.servers import HttpBrowser, Site, SmtpSink
+from tests.time_passing import pass_time
 
 PASSWORD = "correct horse battery staple"
 NEW_PASSWORD = "a stitch in time saves nine"
@@ -183,14 +184,8 @@ class LocalSite(RemoteSite):
 
     def pass_time(self, seconds: float) -> None:
         """As if so many seconds went by: every moment in the limiter and in open promises moves back."""
-        limits = [table for table in db.metadata.sorted_tables if "limit" in table.name]
-        assert limits, "no table of rate limits"
-        with self.database() as session:
-            for table in [*limits, OutboxMessage.__table__]:
-                moments = [column for column in table.columns if isinstance(column.type, UtcDateTime)]
-                change = {column: seconds_after(column, -seconds) for column in moments}
-                is_open = table.c.done_at.is_(None) if "done_at" in table.columns else True
-                session.execute(update(table).where(is_open).values(change))
+        with self.database():
+            pass_time(seconds)
 
     def events(self, email: str) -> list[str]:
         """The kinds of security events of an account, oldest first."""
