@@ -1,6 +1,7 @@
 """Hostile and broken input: a 4xx page in the product's own design, nothing lost, nothing a 500."""
 
 import io
+import time
 
 import pytest
 from sqlalchemy import func, select
@@ -123,6 +124,19 @@ def test_a_password_of_a_megabyte_is_too_much(browser, reset_link, alice):
 @pytest.mark.parametrize(("length", "status"), [(14, 422), (15, 303), (1024, 303), (1025, 422)])
 def test_passwords_of_fifteen_to_1024_characters_are_taken(browser, reset_link, length, status):
     assert browser.reset(reset_link, ("thud glimpse of mauve " * 50)[:length]).status_code == status
+
+
+HEAVY = "a" + "\u0300\u0316" * 5_000  # normalizing it takes time that grows with the cube of its length
+
+
+@pytest.mark.asvs("1.2.9", "1.3.12")
+@pytest.mark.parametrize("url", [*ADDRESS_FORMS, "/auth/login"])
+def test_a_heavy_address_or_password_costs_no_time(browser, promised, url):
+    began = time.process_time()
+    assert browser.fill(url, email=HEAVY, password="x").status_code == 422
+    assert browser.fill(url, email="x", password=HEAVY).status_code == 422
+    assert time.process_time() - began < 0.5
+    assert promised() == 0
 
 
 @pytest.mark.asvs("9.1.1", "11.2.5", "6.6.3")

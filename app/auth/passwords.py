@@ -114,6 +114,8 @@ def _todays_cost() -> float:
 
 def _normal(password: str) -> str:
     """NFC, so that one password typed on two keyboards is the same. The only change ever made to it."""
+    if len(password) > 4 * MAX_LENGTH:
+        return password  # is nobody's, and takes half a second and more to normalize
     return unicodedata.normalize("NFC", password)
 
 

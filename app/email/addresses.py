@@ -2,6 +2,8 @@
 
 from email_validator import EmailNotValidError, validate_email
 
+LONGEST = 254  # characters (RFC 5321, 4.5.3.1, with its erratum 1690)
+
 
 def parse_address(text: str) -> str:
     """Return the address as it is stored and mailed to: ASCII, an international domain as its A-label.
@@ -9,9 +11,12 @@ def parse_address(text: str) -> str:
     Raises ValueError for anything else, non-ASCII local parts included: few servers take them, and letters that
     look or fold alike have let strangers reset other people's passwords (CVE-2019-19844).
     """
+    text = text.strip()
+    if len(text) > LONGEST:  # the library looks later, after work that grows with the cube of the length
+        raise ValueError("The address is too long.")
     try:
         valid = validate_email(
-            text.strip(),
+            text,
             check_deliverability=False,
             allow_smtputf8=False,
             strict=True,
