@@ -21,7 +21,8 @@ BODY_SECONDS = 10  # gthread has no limit of its own for a body that never comes
 
 def on_starting(server: Any) -> None:
     """Refuse once, before any worker is started."""
-    logging.getLogger("gunicorn.error").addFilter(hide_links)
+    for name in ("gunicorn.error", "gunicorn.access"):
+        logging.getLogger(name).addFilter(hide_links)
     try:
         load()
     except ConfigError as error:
@@ -30,8 +31,11 @@ def on_starting(server: Any) -> None:
 
 
 def hide_links(record: logging.LogRecord) -> bool:
-    """Of a request that it cannot read gunicorn logs the whole first line: a live link with a stray sign behind it."""
-    record.msg, record.args = re.sub(r"/auth/\S*", "/auth/...", record.getMessage()), ()
+    """Of a request that it cannot read gunicorn logs the whole first line, which may be a live link and a stray sign.
+
+    So do its access log, where somebody turns it on, and its debug lines.
+    """
+    record.msg, record.args = re.sub(r"(/auth/[a-z_]+/)\S+", r"\1...", record.getMessage()), ()
     return True
 
 

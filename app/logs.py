@@ -1,15 +1,24 @@
 """Log lines: one for each event, with the time in UTC, on standard error."""
 
 import logging
+import re
 import time
+from typing import Any
 
 from flask import Flask
 from flask.logging import default_handler
 
 
+class Formatter(logging.Formatter):
+    """Leaves out what PostgreSQL adds to an error: the whole row that it refused."""
+
+    def formatException(self, exc_info: Any) -> str:  # noqa: N802 - logging's name
+        return re.sub(r"^DETAIL:.*$", "DETAIL: not logged", super().formatException(exc_info), flags=re.MULTILINE)
+
+
 def init_app(app: Flask) -> None:
     """All our loggers are below the application's. A command says no more than warnings, unless it serves."""
-    formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter = Formatter("%(asctime)sZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     default_handler.setFormatter(formatter)
     app.logger.setLevel(logging.INFO)
