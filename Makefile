@@ -12,10 +12,10 @@ LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 
 	--generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test attack chaos bench-mail asvs check clean lock
+.PHONY: help install run test attack chaos bench-mail bench-timing asvs check clean lock
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Create .venv with everything in it (run, test and check do so by themselves)
 
@@ -48,6 +48,9 @@ chaos: install ## Kill, stop and break everything at random: make chaos ROUNDS=2
 bench-mail: install ## Measure how fast promised mail leaves, beside bare smtplib
 	@$(BIN)/python -W ignore -m benchmarks.mail
 
+bench-timing: install ## Measure whether the time of an answer tells who has an account
+	@$(BIN)/python -W ignore -m benchmarks.timing
+
 asvs: install ## Write docs/asvs.md anew, after changing docs/asvs.toml or a mark on a test
 	@$(BIN)/python -m scripts.asvs
 
@@ -63,5 +66,5 @@ lock: ## Write the locked requirements anew (needs uv)
 	@$(LOCK) --output-file requirements-dev.txt --group dev --constraint requirements.txt
 
 clean: ## Remove what was installed and built; the database in instance/ stays
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +

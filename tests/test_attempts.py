@@ -102,6 +102,16 @@ def test_successes_do_not_count_against_a_network(visitor, alice):
         assert visitor("192.0.2.1").sign_in(alice, PASSWORD).status_code == 303
 
 
+def test_the_success_of_a_known_browser_gives_its_network_no_further_tries(visitor, alice):
+    owner, sprayer = visitor("192.0.2.1"), visitor("192.0.2.1")
+    owner.sign_in(alice, PASSWORD)
+    owner.sign_out()
+    for n in range(30):
+        sprayer.sign_in(f"user{n}@example.com", WRONG)
+    assert owner.sign_in(alice, PASSWORD).status_code == 303
+    assert sprayer.sign_in("user30@example.com", WRONG).status_code == 429
+
+
 @pytest.mark.asvs("6.3.1", "2.3.2")
 def test_after_a_hundred_failures_the_password_works_no_more_until_a_link_sets_a_new_one(app, visitor, postman, alice):
     fail(app, alice, STOPPED_AFTER)

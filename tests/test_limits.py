@@ -10,13 +10,13 @@ from sqlalchemy import func, select
 
 from app import create_app, limits
 from app.extensions import db
-from app.limits import Limited, Rate, RateLimit, Turn
+from app.limits import BudgetSpentError, Limited, Rate, RateLimit, Turn
 from config import Testing
 from tests.servers import ROOT
 from tests.time_passing import pass_time
 
 RATE = Rate("knocks", burst=3, seconds=3600)
-ALICE = "alice@example.com"
+ALICE, BOB = "alice@example.com", "bob@example.com"
 
 
 @pytest.fixture
@@ -36,6 +36,27 @@ def taken(rate, subject=ALICE, tries=10):
             pass
     db.session.commit()
     return passed
+
+
+EVERY = {60: "a minute", 3600: "an hour", 4 * 3600: "in four hours", 24 * 3600: "a day"}
+
+
+@pytest.mark.parametrize(
+    ("rate", "row"),
+    [
+        (limits.MAILS, "reset and register mails to one address"),
+        (limits.MAILS_KNOWN, "the same, from a browser that has signed in"),
+        (limits.MAILS_SLOW, "the same, for a day after"),
+        (limits.MAILS_FROM, "mails asked for by one network"),
+        (limits.SIGN_INS_FROM, "failed sign-ins from one network"),
+        (limits.FAILURE_NOTICES, "notices of failed sign-ins"),
+    ],
+)
+def test_a_rate_is_the_one_that_is_documented(root, rate, row):
+    lines = (root / "docs/security.md").read_text().splitlines()
+    [line] = [line for line in lines if line.startswith(f"| {row}")]
+    burst = "" if rate.burst == 1 else f"{rate.burst}, then "
+    assert f"{burst}one {EVERY[rate.seconds]}" in line
 
 
 def test_a_burst_passes_and_no_more(context):
@@ -60,7 +81,7 @@ def test_a_long_rest_saves_up_no_more_than_the_burst(context):
 
 def test_subjects_and_rates_do_not_share(context):
     assert taken(RATE) == 3
-    assert taken(RATE, "bob@example.com") == 3
+    assert taken(RATE, BOB) == 3
     assert taken(Rate("calls", burst=3, seconds=3600)) == 3
 
 
@@ -73,10 +94,14 @@ def test_a_refusal_says_when_to_come_back(context):
     assert refused.value.get_response().headers["Retry-After"] == str(refused.value.retry_after)
 
 
+def test_a_refusal_never_says_to_come_back_at_once():
+    assert [Limited("knocks", seconds).retry_after for seconds in (-0.1, 0.9, 1.1)] == [1, 1, 2]
+
+
 def test_what_is_given_back_can_be_taken_again(context):
-    assert taken(RATE) == 3
+    assert (taken(RATE), taken(RATE, BOB)) == (3, 3)
     limits.give_back(RATE, ALICE)
-    assert taken(RATE) == 1
+    assert (taken(RATE), taken(RATE, BOB)) == (1, 0)
 
 
 def test_above_the_burst_one_waits_and_the_others_are_told_for_how_long(context):
@@ -99,10 +124,12 @@ def test_a_mark_stands_until_its_time_is_over(context):
     assert not limits.is_marked(limits.COMPLAINT, ALICE)
     assert limits.mark(limits.COMPLAINT, ALICE)
     assert not limits.mark(limits.COMPLAINT, ALICE)
+    assert not limits.is_marked(limits.COMPLAINT, BOB)
     pass_time(86_399)
     assert limits.is_marked(limits.COMPLAINT, ALICE)
     pass_time(2)
     assert not limits.is_marked(limits.COMPLAINT, ALICE)
+    assert limits.mark(limits.COMPLAINT, ALICE)
 
 
 @pytest.mark.asvs("2.3.2", "6.3.1")
@@ -121,8 +148,51 @@ def test_pauses_begin_after_the_fifth_failure_and_double_to_an_hour(context):
 
 def test_failures_are_counted_until_they_are_forgotten(context):
     assert [limits.count_failure("tries", ALICE, pausing=False) for _ in range(150)] == list(range(1, 151))
+    assert limits.count_failure("tries", BOB, pausing=False) == 1
     limits.forget("tries", ALICE)
-    assert limits.count_failure("tries", ALICE, pausing=False) == 1
+    assert [limits.count_failure("tries", subject, pausing=False) for subject in (ALICE, BOB)] == [1, 2]
+
+
+def spent(name, most):
+    """How often so many of a quota can be used up."""
+    for times in range(most + 10):
+        try:
+            limits.spend(name, most, 3600)
+        except BudgetSpentError:
+            return times
+    return None
+
+
+def test_a_quota_begins_anew_when_its_window_is_over(context):
+    assert spent("letters", most=5) == 5
+    pass_time(3599)
+    assert spent("letters", most=5) == 0
+    pass_time(2)
+    assert spent("letters", most=5) == 5
+
+
+def test_a_spent_quota_says_when_it_begins_anew(context):
+    spent("parcels", most=1)
+    pass_time(600)
+    spent("letters", most=2)
+    with pytest.raises(BudgetSpentError, match=r"^next in \d+ s$") as refused:
+        limits.spend("letters", most=2, seconds=3600)
+    assert 3590 <= refused.value.seconds <= 3600
+
+
+def test_a_window_ends_an_hour_after_its_first_use_and_not_its_last(context):
+    limits.spend("letters", 2, 3600)
+    pass_time(3000)
+    assert spent("letters", most=2) == 1
+    pass_time(601)
+    assert spent("letters", most=2) == 2
+
+
+def test_what_is_not_spent_after_all_can_be_spent_once_more_and_no_more_often(context):
+    assert (spent("letters", most=2), spent("parcels", most=2)) == (2, 2)
+    for _ in range(5):
+        limits.unspend("letters")
+    assert (spent("letters", most=2), spent("parcels", most=2)) == (2, 0)
 
 
 def test_turned_off_nothing_is_limited_or_stored(app, context, monkeypatch):
@@ -132,6 +202,25 @@ def test_turned_off_nothing_is_limited_or_stored(app, context, monkeypatch):
     assert [limits.count_failure("tries", ALICE, pausing=True) for _ in range(10)] == [0] * 10
     assert not limits.mark(RATE, ALICE)
     assert db.session.scalar(select(func.count()).select_from(RateLimit)) == 0
+
+
+def test_turned_off_it_leaves_alone_what_was_counted_before(app, context, monkeypatch):
+    assert taken(RATE) == 3
+    limits.mark(limits.COMPLAINT, ALICE)
+    limits.count_failure("tries", ALICE, pausing=False)
+    with monkeypatch.context() as settings:
+        settings.setitem(app.config, "RATELIMIT_ENABLED", False)
+        limits.give_back(RATE, ALICE)
+        limits.forget("tries", ALICE)
+        assert not limits.is_marked(limits.COMPLAINT, ALICE)
+    assert taken(RATE) == 0
+    assert limits.is_marked(limits.COMPLAINT, ALICE)
+    assert limits.count_failure("tries", ALICE, pausing=False) == 2
+
+
+def test_a_site_with_limits_starts_without_a_word_of_them(caplog):
+    create_app("testing")
+    assert "RATELIMIT_ENABLED" not in caplog.text
 
 
 def test_a_site_without_limits_says_so_when_it_starts(caplog):

@@ -49,6 +49,12 @@ def test_it_signs_nobody_in(browser, mailed):
     assert not browser.is_signed_in
 
 
+def test_once_it_is_done_the_form_has_no_link_left(browser, mailed):
+    browser.fill(mailed[1])
+    assert browser.get("/auth/not_me").status_code == 404
+    assert browser.heading == "Please open the link in your mail"
+
+
 def test_it_is_recorded(app, browser, mailed):
     browser.fill(mailed[1])
     with app.app_context():

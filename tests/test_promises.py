@@ -144,6 +144,10 @@ def test_a_device_cookie_made_under_a_former_key_counts(app, browser, alice, mon
         assert not device.knows_address(alice)
 
 
+def digests(cookie):
+    return [digest for digest in cookie.value.split(".") if digest]
+
+
 @pytest.mark.asvs("3.3.4", "14.3.3")
 def test_a_device_cookie_says_nothing_and_is_kept_from_scripts(browser, alice):
     browser.sign_in(alice, PASSWORD)
@@ -151,6 +155,43 @@ def test_a_device_cookie_says_nothing_and_is_kept_from_scripts(browser, alice):
     assert "alice" not in cookie.value
     assert cookie.http_only
     assert cookie.same_site == "Lax"
+    assert cookie.max_age == 365 * 86_400
+    assert [len(digest) for digest in digests(cookie)] == [32, 32]
+
+
+def test_a_device_cookie_is_made_under_the_present_key(app, browser, alice, monkeypatch):
+    monkeypatch.setitem(app.config, "SECRET_KEY_FALLBACKS", ["a former key of at least 32 characters"])
+    browser.sign_in(alice, PASSWORD)
+    monkeypatch.setitem(app.config, "SECRET_KEY_FALLBACKS", [])
+    with app.test_request_context(headers={"Cookie": f"device={browser.client.get_cookie('device').value}"}):
+        assert device.knows_address(alice)
+
+
+def test_signing_in_again_adds_nothing_to_the_device_cookie(browser, alice):
+    for _ in range(2):
+        browser.sign_in(alice, PASSWORD)
+        browser.sign_out()
+    assert len(digests(browser.client.get_cookie("device"))) == 2
+
+
+def test_a_browser_that_many_have_used_forgets_the_first_of_them(app, browser, add_user):
+    people = [add_user(f"user{n}@example.com") for n in range(11)]  # an address and an account each, 20 in all
+    for person in people:
+        browser.sign_in(person, PASSWORD)
+        browser.sign_out()
+    cookie = browser.client.get_cookie("device")
+    assert len(digests(cookie)) == 20
+    with app.test_request_context(headers={"Cookie": f"device={cookie.value}"}):
+        assert [device.knows_address(person) for person in people] == [False] + [True] * 10
+
+
+@pytest.mark.parametrize(("padding", "known"), [(19, True), (20, False)])
+def test_of_an_overlong_device_cookie_the_first_twenty_digests_are_read(app, browser, alice, padding, known):
+    browser.sign_in(alice, PASSWORD)
+    of_address, _ = digests(browser.client.get_cookie("device"))
+    value = ".".join(["0" * 32] * padding + [of_address])
+    with app.test_request_context(headers={"Cookie": f"device={value}"}):
+        assert device.knows_address(alice) is known
 
 
 def test_registering_and_resetting_share_one_limit(browser, rows, alice):

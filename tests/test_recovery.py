@@ -5,7 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select, update
 
+from app.auth import recover
 from app.auth.models import SecurityEvent, User, UserSession
+from app.auth.passwords import hash_password
 from app.auth.sign_in import authenticate
 from app.email import OutboxMessage
 from app.extensions import db
@@ -140,6 +142,15 @@ def test_of_fifty_parallel_posts_one_wins(app, browser, postman, reset_link, ali
     assert {status for status, _ in results} == {303, 410}
     assert browser.sign_in(alice, winners[0]).status_code == 303
     assert [message.subject for message in postman.deliver()] == ["Your password for Rekey was changed"]
+
+
+def test_no_transaction_is_open_while_the_password_is_hashed(browser, reset_link, monkeypatch):
+    def hash_slowly(password):
+        assert not db.session().in_transaction()
+        return hash_password(password)
+
+    monkeypatch.setattr(recover, "hash_password", hash_slowly)
+    assert browser.reset(reset_link, NEW_PASSWORD).status_code == 303
 
 
 def test_two_links_are_both_good_until_one_is_used(browser, other_browser, postman, alice):
