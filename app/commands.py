@@ -13,9 +13,9 @@ class CommandGroup(AppGroup):
     """A group whose commands say plainly that the database is away, or not set up."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        logs.be_quiet()
         try:
-            return super().invoke(ctx)
+            with logs.quiet():
+                return super().invoke(ctx)
         except (OperationalError, ProgrammingError, InterfaceError) as error:
             reason = str(error.orig).strip().partition("\n")[0]
             raise click.ClickException(

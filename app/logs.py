@@ -3,6 +3,8 @@
 import logging
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from flask import Flask
@@ -24,10 +26,18 @@ def init_app(app: Flask) -> None:
     app.logger.setLevel(logging.INFO)
 
 
-def be_quiet() -> None:
-    """For commands that answer on the terminal."""
-    logging.getLogger("app").setLevel(logging.WARNING)
+@contextmanager
+def quiet() -> Iterator[None]:
+    """For commands that answer on the terminal: nothing below a warning."""
+    logger = logging.getLogger("app")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def be_talkative() -> None:
+    """For a command that serves."""
     logging.getLogger("app").setLevel(logging.INFO)

@@ -3,8 +3,12 @@
 import pytest
 from sqlalchemy import func, select
 
+from app.auth.models import Registration
 from app.email import OutboxMessage
+from app.email.outbox import claim, deliver
+from app.email.smtp import UnreachableError
 from app.extensions import db, mail
+from tests.test_outbox import Refusing
 from tests.time_passing import pass_time
 
 
@@ -66,6 +70,23 @@ def test_what_nobody_gets_is_not_counted(browser, budget, drain):
         browser.ask_for_reset(f"nobody{n}@example.com")
     ask_for(browser, 5)
     assert drain()[0] == 5
+
+
+def test_a_mail_that_found_no_server_is_not_counted(app, browser, budget, drain):
+    ask_for(browser, 6)
+    with app.app_context():
+        for _ in range(3):
+            [row] = claim()
+            with pytest.raises(UnreachableError):
+                deliver(row, Refusing(UnreachableError()))
+    assert drain()[0] == 5
+
+
+def test_what_a_mail_that_has_to_wait_would_have_recorded_is_not(app, browser, budget, drain):
+    ask_for(browser, 6)
+    drain()
+    with app.app_context():
+        assert db.session.scalar(select(func.count()).select_from(Registration)) == 5
 
 
 def test_without_one_all_leaves(browser, drain):

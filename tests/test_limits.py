@@ -134,8 +134,9 @@ def test_a_mark_stands_until_its_time_is_over(context):
 
 @pytest.mark.asvs("2.3.2", "6.3.1")
 def test_pauses_begin_after_the_fifth_failure_and_double_to_an_hour(context):
+    assert [limits.count_failure("tries", ALICE, pausing=True) for _ in range(4)] == [1, 2, 3, 4]
     pauses = []
-    for _ in range(20):
+    for _ in range(16):
         limits.count_failure("tries", ALICE, pausing=True)
         try:
             limits.count_failure("tries", ALICE, pausing=True)
@@ -151,6 +152,15 @@ def test_failures_are_counted_until_they_are_forgotten(context):
     assert limits.count_failure("tries", BOB, pausing=False) == 1
     limits.forget("tries", ALICE)
     assert [limits.count_failure("tries", subject, pausing=False) for subject in (ALICE, BOB)] == [1, 2]
+
+
+def test_counting_without_pauses_neither_begins_nor_minds_one(context):
+    for _ in range(10):
+        limits.count_failure("tries", ALICE, pausing=False)
+    assert limits.count_failure("tries", ALICE, pausing=True) == 11
+    with pytest.raises(Limited):
+        limits.count_failure("tries", ALICE, pausing=True)
+    assert limits.count_failure("tries", ALICE, pausing=False) == 12
 
 
 def spent(name, most):
@@ -189,10 +199,11 @@ def test_a_window_ends_an_hour_after_its_first_use_and_not_its_last(context):
 
 
 def test_what_is_not_spent_after_all_can_be_spent_once_more_and_no_more_often(context):
-    assert (spent("letters", most=2), spent("parcels", most=2)) == (2, 2)
-    for _ in range(5):
-        limits.unspend("letters")
-    assert (spent("letters", most=2), spent("parcels", most=2)) == (2, 0)
+    assert (spent("letters", most=3), spent("parcels", most=3)) == (3, 3)
+    for unspent, again in ((1, 1), (5, 3)):
+        for _ in range(unspent):
+            limits.unspend("letters")
+        assert (spent("letters", most=3), spent("parcels", most=3)) == (again, 0)
 
 
 def test_turned_off_nothing_is_limited_or_stored(app, context, monkeypatch):
@@ -234,6 +245,13 @@ def test_the_table_names_nobody(context):
     [key] = db.session.scalars(select(RateLimit.key))
     assert "alice" not in key
     assert len(key) == 64
+
+
+def test_what_was_counted_stays_counted_when_a_former_key_is_dropped(app, context, monkeypatch):
+    monkeypatch.setitem(app.config, "SECRET_KEY_FALLBACKS", ["a former key of at least 32 characters"])
+    assert taken(RATE) == 3
+    monkeypatch.setitem(app.config, "SECRET_KEY_FALLBACKS", [])
+    assert taken(RATE) == 0
 
 
 KNOCK = """

@@ -61,4 +61,4 @@ def test_attacks_that_were_refused_are_logged_without_their_secrets(client, log,
 def test_commands_say_no_more_than_they_print(runner, caplog, alice):
     assert runner.invoke(args=["users", "reset-link", alice]).exit_code == 0
     assert "security event" not in caplog.text
-    logging.getLogger("app").setLevel(logging.INFO)
+    assert logging.getLogger("app").isEnabledFor(logging.INFO)

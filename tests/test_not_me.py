@@ -1,9 +1,10 @@
 """ "This was not me": the way out for somebody who is mailed links they did not ask for."""
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from app.auth.models import SecurityEvent
+from app.auth.forms import NotMeForm
+from app.auth.models import SecurityEvent, User
 from app.extensions import db
 from tests.conftest import NEW_PASSWORD, PASSWORD, link_in
 from tests.time_passing import pass_time
@@ -15,6 +16,15 @@ def mailed(browser, postman, alice):
     browser.ask_for_reset(alice)
     [message] = postman.deliver()
     return link_in(message, "reset_password/"), link_in(message, "not_me/")
+
+
+@pytest.fixture
+def events(app):
+    def kinds():
+        with app.app_context():
+            return db.session.scalars(select(SecurityEvent.kind).order_by(SecurityEvent.id)).all()
+
+    return kinds
 
 
 @pytest.mark.asvs("6.5.1")
@@ -55,10 +65,9 @@ def test_once_it_is_done_the_form_has_no_link_left(browser, mailed):
     assert browser.heading == "Please open the link in your mail"
 
 
-def test_it_is_recorded(app, browser, mailed):
+def test_it_is_recorded(browser, events, mailed):
     browser.fill(mailed[1])
-    with app.app_context():
-        assert "not_me" in db.session.scalars(select(SecurityEvent.kind)).all()
+    assert "not_me" in events()
 
 
 def test_after_it_such_mails_leave_four_hours_apart_for_a_day(app, browser, postman, mailed, alice):
@@ -94,6 +103,23 @@ def test_a_form_left_open_while_the_reset_link_was_used_changes_nothing(browser,
 def test_it_works_once(browser, mailed):
     browser.fill(mailed[1])
     assert browser.get(mailed[1]).status_code == 410
+
+
+def test_a_dead_one_is_refused_before_it_is_opened(client, browser, mailed):
+    browser.fill(mailed[1])
+    assert client.get(mailed[1]).status_code == 410
+
+
+def test_of_two_uses_at_the_same_time_the_second_changes_nothing(app, browser, events, mailed, monkeypatch):
+    def overtaken(form):
+        db.session.connection().execute(update(User).values(security_stamp="set by the first"))
+        return True
+
+    browser.get(mailed[1])
+    before = events()
+    monkeypatch.setattr(NotMeForm, "validate_on_submit", overtaken)
+    assert browser.submit().status_code == 410
+    assert events() == before
 
 
 def test_it_lives_a_day(clock, browser, postman, alice):

@@ -1,6 +1,7 @@
 """The outbox: promised mail leaves, or is visibly given up."""
 
 import smtplib
+from itertools import chain, repeat
 from threading import Event, Thread
 
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from app.auth.models import Registration, SecurityEvent
 from app.database import db_now, utcnow
 from app.email import LINK, NOTICE, Draft, OutboxMessage, composes, enqueue, outbox, worker
-from app.email.outbox import LEASE_SECONDS, claim, claiming, deliver, hand_back, renew
+from app.email.outbox import LEASE_SECONDS, claim, claiming, deliver, hand_back, pause, renew, waiting
 from app.email.smtp import Connection, UnreachableError
 from app.extensions import db, mail
 
@@ -182,6 +183,13 @@ def test_pauses_double_up_to_five_minutes(promise):
     assert all(0.75 * wanted < pause < 1.25 * wanted for pause, wanted in zip(pauses, expected, strict=True))
 
 
+@pytest.mark.parametrize(("tries", "seconds"), [(1, 5), (2, 10), (7, 300), (10_000, 300)])
+def test_a_pause_varies_by_a_fifth(monkeypatch, tries, seconds):
+    for bound, factor in ((min, 0.8), (max, 1.2)):
+        monkeypatch.setattr(outbox.random, "uniform", bound)
+        assert pause(tries) == pytest.approx(seconds * factor)
+
+
 def test_a_recipient_refused_for_good_is_given_up_at_once(promise):
     row_id = promise()
     try_all(smtplib.SMTPRecipientsRefused({ADDRESS: (550, b"5.1.1 <alice@example.com>: no such user")}))
@@ -200,6 +208,7 @@ def test_a_broken_mail_fails_alone_after_five_tries(promise, kind):
             deliver(row, Connection())
     assert reread(broken).outcome == "failed"
     assert reread(broken).attempts == 5
+    assert reread(broken).last_error.startswith({"untemplated": "TemplateNotFound", "broken": "KeyError"}[kind])
     assert reread(good).outcome == "sent"
 
 
@@ -213,10 +222,38 @@ def test_a_mail_that_outlived_its_use_is_not_sent(promise):
     assert messages == []
 
 
+def test_a_mail_is_of_use_to_the_last_second(promise):
+    row_id = promise()
+    db.session.execute(update(OutboxMessage).values(expires_at=db_now(30)))  # less than a lease
+    db.session.commit()
+    deliver(claim_one(), Connection())
+    assert reread(row_id).outcome == "sent"
+
+
 def test_a_link_is_worth_six_hours_and_a_notice_three_days(promise):
     for kind, hours in (("hello", 6), ("notice", 72)):
         row = reread(promise(kind))
-        assert (row.expires_at - row.created_at).total_seconds() == pytest.approx(hours * 3600, abs=1)
+        assert (row.expires_at - row.created_at).total_seconds() == pytest.approx(hours * 3600, abs=0.5)
+        assert (row.due_at - row.created_at).total_seconds() == pytest.approx(0, abs=0.5)
+
+
+def test_what_waits_for_an_address_is_its_last_open_mail_of_the_kind_in_nobodys_hand(promise):
+    done, in_hand = promise(), promise()
+    deliver(claim_one(), Connection())
+    assert (claim_one().id, reread(done).outcome) == (in_hand, "sent")
+    assert waiting(ADDRESS, ["hello"]) is None
+    first, last = promise(wait=100), promise(wait=200)
+    promise("notice", wait=300)
+    enqueue("hello", {"to": ADDRESS}, address="bob@example.com", locale="en", wait=400)
+    assert waiting(ADDRESS, ["hello"]).id == last > first
+    assert waiting("ALICE@example.com", ["hello"]).id == last
+    assert waiting("carol@example.com", ["hello"]) is None
+
+
+def test_an_idle_worker_does_not_wait_for_whoever_writes(context):
+    with db.engine.connect() as writer:
+        writer.execute(update(OutboxMessage).values(attempts=0))
+        assert claim() == []
 
 
 def test_every_try_carries_the_same_message_id(promise):
@@ -371,7 +408,9 @@ def test_a_row_that_is_done_stays_done(promise):
     deliver(rows[0], Connection())
     renew(rows)
     hand_back(rows)
-    assert reread(row_id).outcome == "sent"
+    deliver(rows[0], Refusing(TimeoutError()))
+    row = reread(row_id)
+    assert (row.outcome, row.attempts, row.last_error) == ("sent", 1, None)
 
 
 def test_an_account_deleted_while_its_mail_was_sent_leaves_a_mark(promise):
@@ -466,7 +505,91 @@ def test_every_try_is_noted(promise):
     try_all(smtplib.SMTPRecipientsRefused({ADDRESS: (450, b"4.2.0 greylisted")}))
     make_due()
     deliver(claim_one(), Connection())
-    assert [words for _, words in reread(row_id).tries] == ["SMTPRecipientsRefused: 450 4.2.0 greylisted", "suppressed"]
+    row = reread(row_id)
+    assert [words for _, words in row.tries] == ["SMTPRecipientsRefused: 450 4.2.0 greylisted", "suppressed"]
+    assert row.last_error == "SMTPRecipientsRefused: 450 4.2.0 greylisted"
+
+
+def test_of_many_tries_the_last_fifty_are_kept(promise):
+    row_id = promise()
+    for number in range(52):
+        try_all(smtplib.SMTPRecipientsRefused({ADDRESS: (450, f"try {number}".encode())}))
+    assert [words.rpartition(" ")[2] for _, words in reread(row_id).tries] == [str(number) for number in range(2, 52)]
+
+
+@pytest.mark.parametrize(("code", "level"), [(450, "WARNING"), (550, "ERROR")])
+def test_a_mail_given_up_is_an_error_and_one_kept_a_warning(promise, caplog, code, level):
+    promise()
+    try_all(smtplib.SMTPRecipientsRefused({ADDRESS: (code, b"no")}))
+    assert [record.levelname for record in caplog.records if "try 1" in record.message] == [level]
+
+
+def test_what_a_composer_recorded_goes_with_its_failure(promise):
+    def composer(row):
+        _writing(row)
+        db.session.flush()
+        raise RuntimeError
+
+    composes("hello", LINK)(composer)
+    promise()
+    deliver(claim_one(), Connection())
+    assert db.session.scalar(select(func.count()).select_from(Registration)) == 0
+
+
+@pytest.fixture
+def trouble_with_marks(monkeypatch):
+    """Lets writing the mark fail so, then succeed; the pauses that are made meanwhile, none of them slept through."""
+
+    def trouble(*errors, forever=False):
+        note, rests = outbox._note, []
+        coming = chain(errors, repeat(errors[-1] if forever else None))
+
+        def troubled(row, words, **values):
+            if error := next(coming):
+                raise error
+            note(row, words, **values)
+
+        monkeypatch.setattr(outbox, "_note", troubled)
+        monkeypatch.setattr(outbox.time, "sleep", rests.append)
+        return rests
+
+    return trouble
+
+
+AWAY = OperationalError("UPDATE", {}, Exception("server closed the connection"))
+
+
+def test_a_mail_that_has_left_is_marked_if_the_database_returns_within_fifteen_seconds(promise, trouble_with_marks):
+    row_id = promise()
+    row, rests = claim_one(), trouble_with_marks(*[AWAY] * 6)
+    deliver(row, Connection())
+    assert rests == [0.2, 0.5, 1, 2, 4, 8]
+    assert reread(row_id).outcome == "sent"
+
+
+def test_a_database_that_stays_away_is_waited_for_no_longer(promise, trouble_with_marks):
+    promise()
+    row, rests = claim_one(), trouble_with_marks(AWAY, forever=True)
+    with pytest.raises(OperationalError):
+        deliver(row, Connection())
+    assert len(rests) == 6
+
+
+def test_a_mail_that_has_not_left_waits_for_no_mark(promise, trouble_with_marks):
+    composes("hello", LINK)(lambda row: None)
+    promise()
+    row, rests = claim_one(), trouble_with_marks(AWAY, forever=True)
+    with pytest.raises(OperationalError):
+        deliver(row, Connection())
+    assert rests == []
+
+
+def test_a_mark_that_cannot_be_written_for_any_other_reason_is_told(promise, trouble_with_marks):
+    promise()
+    row = claim_one()
+    trouble_with_marks(RuntimeError("no such column"))
+    with pytest.raises(RuntimeError, match="no such column"):
+        deliver(row, Connection())
 
 
 def test_a_kind_that_only_a_newer_release_knows_waits(promise):

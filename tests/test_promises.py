@@ -219,6 +219,15 @@ def test_a_stranger_who_registers_an_address_cannot_keep_its_owner_from_a_reset(
     assert browser.reset(postman.link(), NEW_PASSWORD).status_code == 303
 
 
+def test_a_stranger_who_asks_for_a_reset_does_not_change_a_registration_that_waits(app, browser, postman):
+    for _ in range(5):
+        browser.register("carol@example.com")
+    postman.deliver()
+    browser.ask_for_reset("carol@example.com")
+    later(app, HOUR + 1)
+    assert "/auth/register/" in postman.link()
+
+
 def test_a_waiting_mail_keeps_its_six_hours(app, browser, postman, alice):
     for _ in range(4):
         browser.ask_for_reset(alice)
@@ -237,6 +246,14 @@ def test_a_network_that_asks_for_many_addresses_is_refused(visitor, rows):
     assert rows() == 30
     assert browser.register("carol@example.com").status_code == 429
     assert visitor("192.0.2.2").ask_for_reset("carol@example.com").status_code == 303
+
+
+def test_a_known_browser_is_not_refused_for_what_its_network_asked_for(visitor, alice):
+    owner, stranger = visitor(), visitor()
+    owner.sign_in(alice, PASSWORD)
+    for n in range(31):
+        stranger.ask_for_reset(f"user{n}@example.com")
+    assert owner.ask_for_reset(alice).status_code == 303
 
 
 def test_addresses_in_one_ipv6_network_share_its_limit(visitor):

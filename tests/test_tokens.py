@@ -1,6 +1,7 @@
 """Signed links, apart from any page."""
 
 import doctest
+import secrets
 import time
 
 import pytest
@@ -110,6 +111,17 @@ def test_a_token_has_one_spelling(context):
     for respelled in [*siblings, token + "=", token + "!!", token + "\r\n", token[:5] + " " + token[5:]]:
         with pytest.raises(BadSignature):
             tokens.redeem("reset_password", respelled)
+
+
+@pytest.mark.parametrize(("length", "accepted"), [(512, True), (514, False)])  # none has 513
+def test_a_genuine_token_is_read_up_to_512_characters(context, length, accepted):
+    payloads = (secrets.token_hex(n) for _ in range(100) for n in range(250, 400))
+    token = next(token for token in (tokens.issue("register", payload) for payload in payloads) if len(token) == length)
+    if accepted:
+        tokens.redeem("register", token)
+    else:
+        with pytest.raises(BadSignature):
+            tokens.redeem("register", token)
 
 
 @pytest.mark.asvs("11.2.5")

@@ -24,7 +24,7 @@ LIST_LENGTH = 100  # every mail listed is read and parsed
 
 MAIL_PAGE_HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
+        "default-src 'none'; object-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
         "frame-src 'self'; frame-ancestors 'none'"
     ),
 }
