@@ -16,7 +16,7 @@ forwarded_allow_ips = ""  # X-Forwarded-* counts as TRUSTED_PROXIES says, and in
 accesslog = None  # its lines hold whole paths, and those of mailed links are secret
 
 
-BODY_SECONDS = 10  # gthread has no limit of its own for a body that never comes, and eight of them would stop the site
+BODY_SECONDS = 10  # without a byte of the body; against one byte now and then only a proxy that buffers helps
 
 
 def on_starting(server: Any) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from math import ceil
 
 from flask import Flask, current_app
-from sqlalchemy import ColumnElement, Row, String, case, delete, literal, or_, select, true, update
+from sqlalchemy import ColumnElement, Row, Select, String, case, delete, literal, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.exceptions import TooManyRequests
@@ -44,7 +44,8 @@ COMPLAINT = Rate("complaint of an address", burst=1, seconds=24 * 3600)
 # From one network (an IPv4 address, an IPv6 /64), for whatever address.
 MAILS_FROM = Rate("mails asked for by a network", burst=30, seconds=60)
 SIGN_INS_FROM = Rate("failed sign-ins from a network", burst=30, seconds=60)
-# Notices that a stranger can cause.
+# Notices that others can cause.
+NEW_SIGN_INS = Rate("notices of new browsers", burst=3, seconds=3600)
 FAILURE_NOTICES = Rate("notices of failed sign-ins", burst=1, seconds=24 * 3600)
 
 # Tries that failed in a row: free to the fifth, then a pause of a second, doubling to an hour.
@@ -116,9 +117,21 @@ def reserve(rate: Rate, subject: str) -> Turn:
     return Turn(max(0, wait), mine=moved is not None)
 
 
-def mark(rate: Rate, subject: str) -> bool:
-    """Use one up if there is one, and say so; `is_marked` until it has come back."""
-    return is_on() and _advance(rate, subject, rate.burst) is not None
+def allows(rate: Rate, subject: str) -> bool:
+    """Use one up if there is one, and say so."""
+    return not is_on() or _advance(rate, subject, rate.burst) is not None
+
+
+def wait_for(rate: Rate, subject: str) -> float:
+    """Seconds until one could be taken."""
+    state = db.session.connection().execute(_reading(_key(rate.name, subject))).one_or_none()
+    return max(0.0, _wait(state, (rate.burst - 1) * rate.seconds)) if state else 0.0
+
+
+def mark(rate: Rate, subject: str) -> None:
+    """Use one up if there is one; `is_marked` until it has come back."""
+    if is_on():
+        _advance(rate, subject, rate.burst)
 
 
 def is_marked(rate: Rate, subject: str) -> bool:
@@ -205,7 +218,11 @@ def _upsert(new: dict[str, object], change: dict[str, object], where: ColumnElem
 
 
 def _state(key: str) -> Row[datetime, datetime]:
-    return db.session.connection().execute(select(RateLimit.full_at, db_now()).where(RateLimit.key == key)).one()
+    return db.session.connection().execute(_reading(key)).one()
+
+
+def _reading(key: str) -> Select[datetime, datetime]:
+    return select(RateLimit.full_at, db_now()).where(RateLimit.key == key)
 
 
 def _wait(state: Row[datetime, datetime], tolerance: float) -> float:

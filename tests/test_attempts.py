@@ -1,11 +1,15 @@
 """Wrong passwords: how they slow down, stop, and are told."""
 
+import re
+from threading import Thread
+
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app import limits
 from app.auth.attempts import FROM_ANYWHERE, STOPPED_AFTER
-from app.auth.models import SecurityEvent, User
+from app.auth.models import SecurityEvent, User, UserSession
+from app.email.purge import purge
 from app.extensions import db
 from tests.browser import Browser
 from tests.conftest import NEW_PASSWORD, PASSWORD, link_in
@@ -117,7 +121,7 @@ def test_after_a_hundred_failures_the_password_works_no_more_until_a_link_sets_a
     fail(app, alice, STOPPED_AFTER)
     owner = visitor()
     assert owner.sign_in(alice, PASSWORD).status_code == 422
-    assert "none is accepted" in owner.page.text
+    assert "no password is accepted" in owner.page.text
     with app.app_context():
         pass_time(7 * 86_400)
     assert owner.sign_in(alice, PASSWORD).status_code == 422
@@ -137,7 +141,42 @@ def test_an_address_without_an_account_stops_alike(app, visitor):
     fail(app, "nobody@example.com", STOPPED_AFTER)
     browser = visitor()
     assert browser.sign_in("nobody@example.com", WRONG).status_code == 422
-    assert "none is accepted" in browser.page.text
+    assert "no password is accepted" in browser.page.text
+
+
+def test_the_words_do_not_tell_that_an_owner_ended_the_count(app, visitor, alice):
+    for address in (alice, "nobody@example.com"):
+        fail(app, address, STOPPED_AFTER - 1)
+    visitor().sign_in(alice, PASSWORD)
+    for address in (alice, "nobody@example.com"):
+        fail(app, address, 10)
+    pages = [visitor().sign_in(address, WRONG).text for address in (alice, "nobody@example.com")]
+    said = [re.findall(r"<li>(.*?)</li>", page) for page in pages]
+    assert said[0] == said[1] != []
+
+
+def test_failures_from_before_the_account_do_not_stop_its_password(app, visitor, postman):
+    carol = "carol@example.com"
+    fail(app, carol, STOPPED_AFTER + 5)
+    browser = visitor()
+    browser.register(carol)
+    [message] = postman.deliver()
+    browser.fill(link_in(message), name="Carol", password=PASSWORD, password2=PASSWORD)
+    assert browser.sign_in(carol, PASSWORD).status_code == 303
+
+
+def test_a_password_that_was_stopped_is_not_started_by_waiting(app, visitor, alice):
+    fail(app, alice, STOPPED_AFTER)
+    with app.app_context():
+        pass_time(400 * 86_400)
+        purge()
+    assert visitor().sign_in(alice, PASSWORD).status_code == 422
+
+
+def test_notices_of_new_browsers_do_not_flood_their_owner(visitor, postman, alice):
+    for _ in range(10):
+        assert visitor().sign_in(alice, PASSWORD).status_code == 303
+    assert len(postman.deliver()) == 3
 
 
 def test_a_stopped_password_leaves_sessions_alone(app, visitor, alice):
@@ -256,3 +295,37 @@ def test_signing_out_clears_what_the_browser_keeps(browser, events, alice):
     browser.sign_in(alice, PASSWORD)
     assert browser.sign_out().headers["Clear-Site-Data"] == '"cache", "storage"'
     assert events() == ["signed_in", "signed_out"]
+
+
+def test_signing_in_while_the_password_is_reset_never_locks_the_two(app, visitor, alice):
+    """PostgreSQL ends one of two transactions that wait for each other's rows: a 503 for somebody."""
+    statuses = []
+
+    def sign_in_again_and_again():
+        for _ in range(12):
+            statuses.append(visitor().sign_in(alice, PASSWORD).status_code)
+
+    threads = [Thread(target=sign_in_again_and_again) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(12):
+        with app.app_context():
+            token = User.by_email(alice).get_reset_password_token()
+        statuses.append(visitor().reset(f"/auth/reset_password/{token}", PASSWORD).status_code)
+    for thread in threads:
+        thread.join()
+    assert set(statuses) <= {303, 410}
+
+
+def test_parallel_sign_ins_keep_the_number_of_sessions(app, visitor, alice):
+    def sign_in_again_and_again():
+        for _ in range(5):
+            visitor().sign_in(alice, PASSWORD)
+
+    threads = [Thread(target=sign_in_again_and_again) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with app.app_context():
+        assert db.session.scalar(select(func.count()).select_from(UserSession)) == UserSession.MOST

@@ -1,12 +1,14 @@
 """MAIL_HOURLY_BUDGET: above it mail waits, and is told of; nothing is refused or lost."""
 
+from smtplib import SMTPResponseException
+
 import pytest
 from sqlalchemy import func, select
 
 from app.auth.models import Registration
 from app.email import OutboxMessage
 from app.email.outbox import claim, deliver
-from app.email.smtp import UnreachableError
+from app.email.smtp import Connection, UnreachableError
 from app.extensions import db, mail
 from tests.test_outbox import Refusing
 from tests.time_passing import pass_time
@@ -92,3 +94,29 @@ def test_what_a_mail_that_has_to_wait_would_have_recorded_is_not(app, browser, b
 def test_without_one_all_leaves(browser, drain):
     ask_for(browser, 12)
     assert drain()[0] == 12
+
+
+def test_a_mail_that_the_server_refuses_costs_none_of_it(app, browser, budget, runner):
+    ask_for(browser, 5)
+    with app.app_context():
+        for _ in range(5):
+            for row in claim(10):
+                deliver(row, Busy())
+            pass_time(600)
+    assert waiting(app) == 5
+    with mail.record_messages() as sent:
+        runner.invoke(args=["outbox", "drain"])
+    assert len(sent) == 5
+
+
+def test_a_flood_of_registrations_delays_no_reset(browser, budget, drain, alice):
+    ask_for(browser, 25)
+    browser.ask_for_reset(alice)
+    with mail.record_messages() as sent:
+        drain()
+    assert sent[0].recipients == [alice]
+
+
+class Busy(Connection):
+    def send(self, message, envelope_from=None):
+        raise SMTPResponseException(451, b"4.3.0 come back later")

@@ -1,5 +1,7 @@
 """ "This was not me": the way out for somebody who is mailed links they did not ask for."""
 
+import re
+
 import pytest
 from sqlalchemy import select, update
 
@@ -136,3 +138,27 @@ def test_it_opens_no_password_form(browser, mailed):
     assert browser.get(f"/auth/reset_password/{token}").status_code == 404
     browser.get(mailed[1])
     assert browser.get("/auth/reset_password").status_code == 404
+
+
+def test_pages_do_not_tell_that_somebody_complained(app, browser, other_browser, mailed, alice):
+    other_browser.fill(mailed[1])
+    with app.app_context():
+        pass_time(86_400 / 2)
+
+    def references(address):
+        seen = []
+        for _ in range(6):
+            browser.ask_for_reset(address)
+            seen.append(re.search(r'class="reference">([^<]+)<', browser.page.text).group(1))
+        return [seen.index(reference) for reference in seen]
+
+    assert references(alice) == references("nobody@example.com") == [0, 1, 2, 3, 3, 3]
+
+
+def test_a_known_browser_gets_its_mail_at_once_all_the_same(browser, other_browser, postman, mailed, alice):
+    other_browser.fill(mailed[1])
+    browser.sign_in(alice, PASSWORD)
+    browser.sign_out()
+    for _ in range(3):
+        browser.ask_for_reset(alice)
+    assert len(postman.deliver()) == 3

@@ -151,6 +151,28 @@ def test_among_equals_the_oldest_goes_first(promise):
     assert [claim_one().id for _ in ids] == ids
 
 
+def test_what_is_due_for_longest_goes_first(promise):
+    ids = [promise(wait=seconds) for seconds in (-10, -20, -30)]
+    assert [claim_one().id for _ in ids] == ids[::-1]
+
+
+def test_a_batch_comes_with_its_most_urgent_row_first(promise):
+    for kind in ("notice", "hello", "notice", "hello"):
+        promise(kind)
+    assert [row.kind for row in claim(10)] == ["hello", "hello", "notice", "notice"]
+
+
+def test_a_row_that_another_worker_is_claiming_is_passed_over(promise):
+    if db.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer")
+    first, second = promise(), promise()
+    with db.engine.connect() as rival:
+        rival.execute(claiming(1))
+        db.session.execute(db.text("SET LOCAL lock_timeout = '3s'"))
+        assert claim_one().id == second
+    assert claim_one().id == first
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -248,6 +270,24 @@ def test_what_waits_for_an_address_is_its_last_open_mail_of_the_kind_in_nobodys_
     assert waiting(ADDRESS, ["hello"]).id == last > first
     assert waiting("ALICE@example.com", ["hello"]).id == last
     assert waiting("carol@example.com", ["hello"]) is None
+
+
+def test_a_mail_whose_kind_is_about_to_change_does_not_leave_before(app, promise):
+    promise()
+    claimed = []
+
+    def take():
+        with app.app_context():
+            claimed.extend(row.kind for row in claim())
+
+    row = waiting(ADDRESS, ["hello"])
+    rival = Thread(target=take)
+    rival.start()
+    rival.join(0.5)  # PostgreSQL passes over the row, SQLite waits for the commit
+    row.kind = "notice"
+    db.session.commit()
+    rival.join(10)
+    assert claimed in ([], ["notice"])
 
 
 def test_an_idle_worker_does_not_wait_for_whoever_writes(context):

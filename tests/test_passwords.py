@@ -192,3 +192,19 @@ def test_what_costs_too_much_to_check_is_known_only_where_the_settings_ask_for_i
     with create_app(type("Hardest", (Testing,), {"ARGON2_MEMORY_KIB": 4_194_304})).app_context():
         assert is_known_hash(costly)
         assert not is_known_hash(f"argon2{costly}")
+
+
+@pytest.mark.parametrize("length", [4000, 30_000])
+def test_a_heavy_password_takes_as_long_without_an_account(app, length):
+    heavy = "a" + "\u0301\u0316" * (length // 2)
+
+    def spent(password_hash):
+        began = time.process_time()
+        assert not verify_password(heavy, password_hash)
+        return time.process_time() - began
+
+    with app.app_context():
+        kept = hash_password("correct horse battery staple")
+        pairs = [(spent(kept), spent(None)) for _ in range(5)]
+    known, unknown = (min(times) for times in zip(*pairs, strict=True))
+    assert max(known, unknown) < 2 * min(known, unknown) < 1

@@ -267,3 +267,14 @@ def test_what_is_refused_leaves_nothing_behind(visitor, rows):
         browser.ask_for_reset(f"user{n}@example.com")
     visitor("192.0.2.2").ask_for_reset("user34@example.com")
     assert rows() == 31
+
+
+def test_the_mail_that_waits_names_the_last_who_asked(app, visitor, postman, alice):
+    stranger = visitor("203.0.113.66")
+    for _ in range(4):
+        stranger.ask_for_reset(alice)
+    visitor("192.0.2.7").ask_for_reset(alice)
+    postman.deliver()
+    later(app, HOUR + 1)
+    [message] = postman.deliver()
+    assert "network 192.0.2.7" in message.body

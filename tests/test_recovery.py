@@ -259,6 +259,16 @@ def test_a_link_opened_in_time_may_be_finished_within_fifteen_minutes(clock, bro
     assert browser.submit(password=NEW_PASSWORD, password2=NEW_PASSWORD).status_code == status
 
 
+def test_the_page_about_the_inbox_without_a_request_leads_to_one(client):
+    answer = client.get("/auth/check_your_inbox")
+    assert (answer.status_code, answer.location) == (303, "/auth/reset_password_request")
+
+
+@pytest.mark.parametrize("password", ["alice@example.com", "Alice Alice Alice Alice"])
+def test_a_password_made_of_name_or_address_is_refused(browser, reset_link, password):
+    assert browser.reset(reset_link, password).status_code == 422
+
+
 def test_the_form_without_a_link_explains_itself(browser, client):
     assert browser.get("/auth/reset_password").status_code == 404
     assert browser.heading == "Please open the link in your mail"

@@ -69,6 +69,20 @@ def test_a_shorter_life_may_be_asked_for_but_no_longer_one(context, clock):
         tokens.redeem("reset_password", endless)
 
 
+def test_a_reset_link_lives_an_hour_and_the_others_a_day(context):
+    lives = {purpose: tokens.max_age(purpose) for purpose in tokens.PURPOSES}
+    assert lives == {"reset_password": 3600, "not_me": 86_400, "register": 86_400}
+
+
+def test_a_life_lengthened_in_the_settings_counts_for_new_links_only(clock):
+    with app_with(RESET_LINK_MAX_AGE=600):
+        links = [tokens.issue("reset_password", "payload", seconds) for seconds in (None, 10**9)]
+    clock.shift(600)
+    for token in links:
+        with app_with(RESET_LINK_MAX_AGE=7200), pytest.raises(SignatureExpired):
+            tokens.redeem("reset_password", token)
+
+
 @pytest.mark.asvs("9.2.1")
 def test_a_life_shortened_in_the_settings_counts_for_links_already_mailed(clock):
     with app_with(RESET_LINK_MAX_AGE=7200):

@@ -49,7 +49,7 @@ class Attempt:
     def failed(self, user: User | None) -> None:
         """Record it, with the same statements whether there is an account or not."""
         SecurityEvent.add(user.id if user else None, self._event(), client())
-        daily = self.failures >= NOTICE_AFTER and limits.mark(limits.FAILURE_NOTICES, address_key(self.address))
+        daily = self.failures >= NOTICE_AFTER and limits.allows(limits.FAILURE_NOTICES, address_key(self.address))
         if daily or self.failures == STOPPED_AFTER:
             args = {"email": self.address, "failures": self.failures, "client": client()}
             enqueue("sign_in_failures", args, address=self.address, locale=str(get_locale()))

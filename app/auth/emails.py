@@ -4,10 +4,11 @@ from typing import Any
 
 from sqlalchemy import insert
 
+from app import limits
 from app.auth import tokens
 from app.auth.attempts import STOPPED_AFTER
 from app.auth.models import Registration, SecurityEvent, User
-from app.email import LINK, NOTICE, Draft, OutboxMessage, composes
+from app.email import FIRST_LINK, LINK, NOTICE, Draft, HeldBackError, OutboxMessage, composes
 from app.extensions import db
 from app.security import public_url
 
@@ -18,8 +19,21 @@ def reset_password(row: OutboxMessage) -> Draft | None:
     return user and _reset_link(user, row)
 
 
+def _hold_back(user: User, row: OutboxMessage) -> None:
+    """For a day after "this was not me" such mails leave four hours apart. Raises HeldBackError.
+
+    Here and not where they are asked for: only an account can complain, so that a page would tell who has one.
+    """
+    exempt = row.args.get("known") or row.attempts > 1  # which has been let through already
+    if exempt or not limits.is_marked(limits.COMPLAINT, user.email_key):
+        return
+    if not limits.allows(limits.MAILS_SLOW, user.email_key):
+        raise HeldBackError(limits.wait_for(limits.MAILS_SLOW, user.email_key))
+
+
 def _reset_link(user: User, row: OutboxMessage, template: str | None = None) -> Draft:
     """Both tokens are minted now: none is ever at rest in the database."""
+    _hold_back(user, row)
     asked = {"user_id": user.id, "kind": "reset_asked", "created_at": row.created_at, **row.args["client"]}
     context = {
         "name": user.name,
@@ -33,7 +47,7 @@ def _reset_link(user: User, row: OutboxMessage, template: str | None = None) -> 
     return Draft(to=user.email, locale=user.locale, context=context, template=template, once_sent=[record])
 
 
-@composes("register", LINK)
+@composes("register", FIRST_LINK)
 def register(row: OutboxMessage) -> Draft | None:
     """A link to the address's own account-to-be; or, to somebody who has one, the way into that."""
     if user := User.by_email(row.args["email"]):

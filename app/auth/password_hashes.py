@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import pbkdf2_hmac, scrypt, sha256
 from math import prod
-from unicodedata import normalize
 
 import bcrypt
 from argon2 import PasswordHasher
@@ -58,9 +57,9 @@ class Hash:
         """The time that checking our own hash takes, in the unit of `argon2_cost`; 0 for another system's."""
         return 0 if self.imported else argon2_cost(*(int(self.parts[name]) for name in ("memory", "passes", "lanes")))
 
-    def matches(self, password: str) -> bool:
+    def matches(self, typed: str, normal: str) -> bool:
         """Whether the password matches: in NFC as we hash it, and where another system made the hash, as typed too."""
-        spellings = {normalize("NFC", password), password} if self.imported else {normalize("NFC", password)}
+        spellings = {normal, typed} if self.imported else {normal}
         return any(self._matches(spelling) for spelling in spellings)
 
     def _matches(self, password: str) -> bool:

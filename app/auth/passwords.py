@@ -16,6 +16,8 @@ from app.auth.blocklist import is_common, what_is_left
 from app.auth.password_hashes import Hash, argon2_cost, argon2_memory, read
 
 MAX_LENGTH = 1024  # code points; long passphrases pass, a book does not. Nothing is ever cut.
+LONGEST_TYPED = 4 * MAX_LENGTH  # decomposed letters are several code points each
+NOBODYS = "\0"
 LEAST_LEFT = 8  # characters that are no repeat, no run and no name
 
 
@@ -25,7 +27,10 @@ def password_problem(password: str, about: Iterable[str] = ()) -> str | None:
     It is to be long and hard to guess; nothing else counts (NIST SP 800-63B-4, 3.1.1.2). `about` are strings that
     others know of the person, such as name and address; what the site is called is added here.
     """
-    return _length_problem(_normal(password)) or _guessing_problem(_normal(password), about)
+    if len(password) > LONGEST_TYPED:
+        return _("Use at most %(most)d characters.", most=MAX_LENGTH)
+    normal = _normal(password)
+    return _length_problem(normal) or _guessing_problem(normal, about)
 
 
 def _length_problem(password: str) -> str | None:
@@ -71,12 +76,13 @@ def verify_password(password: str, password_hash: str | None, imported: str | No
     not tell whether there is an account, nor how old its hash is: each pays for one Argon2 check under today's
     settings and, while there are imported hashes, for one check of those.
     """
-    kept = _read(password_hash)
-    if kept and kept.matches(password):
+    password = password if len(password) <= LONGEST_TYPED else NOBODYS  # it would take half a second to normalize
+    kept, normal = _read(password_hash), _normal(password)
+    if kept and kept.matches(password, normal):
         return True
     _spend_argon2(kept.argon2_cost if kept else 0)
     if not (kept and kept.imported) and (sample := _read(imported)):
-        sample.matches(password)
+        sample.matches(password, normal)
     return False
 
 
@@ -114,8 +120,6 @@ def _todays_cost() -> float:
 
 def _normal(password: str) -> str:
     """NFC, so that one password typed on two keyboards is the same. The only change ever made to it."""
-    if len(password) > 4 * MAX_LENGTH:
-        return password  # is nobody's, and takes half a second and more to normalize
     return unicodedata.normalize("NFC", password)
 
 

@@ -6,6 +6,7 @@ from flask_babel import get_locale
 
 from app import limits
 from app.auth import device
+from app.database import db_now
 from app.email import OutboxMessage, address_key, enqueue, waiting
 from app.extensions import db
 from app.security import client
@@ -18,28 +19,23 @@ def promise(kind: str, email: str) -> ResponseReturnValue:
     known = device.knows_address(email)
     if not known:
         limits.take(limits.MAILS_FROM, client()["network"])
-    row = _row(kind, email, _rate(email, known))
+    row = _row(kind, email, known)
     db.session.commit()
     session["inbox"] = {"kind": kind, "email": email, "reference": row.reference}
     return redirect(url_for("auth.check_your_inbox"), 303)
 
 
-def _row(kind: str, email: str, rate: limits.Rate) -> OutboxMessage:
+def _row(kind: str, email: str, known: bool) -> OutboxMessage:
     """A row of its own; above the rate, the one that waits for the next turn, which serves all who ask meanwhile.
 
     Not refused, so that a stranger who asks all day can neither flood the owner nor keep them from a link.
     """
-    turn = limits.reserve(rate, address_key(email))
+    turn = limits.reserve(limits.MAILS_KNOWN if known else limits.MAILS, address_key(email))
+    args = {"email": email, "client": client(), "known": known}
     row = None if turn.mine else waiting(email, KINDS)
     if row is None:
-        args = {"email": email, "client": client()}
         return enqueue(kind, args, address=email, locale=str(get_locale()), wait=turn.wait)
+    row.args, row.created_at = args, db_now()  # the mail names the last who asked
     if kind == "register":
         row.kind = kind  # its mail serves both: an account there gets a reset link
     return row
-
-
-def _rate(email: str, known: bool) -> limits.Rate:
-    if known:
-        return limits.MAILS_KNOWN
-    return limits.MAILS_SLOW if limits.is_marked(limits.COMPLAINT, address_key(email)) else limits.MAILS

@@ -2,6 +2,7 @@
 
 from sqlalchemy import ColumnElement
 
+from app.auth.attempts import STOPPED_AFTER
 from app.auth.models import Registration, SecurityEvent, UserSession
 from app.database import db_now
 from app.email import purges
@@ -19,12 +20,14 @@ def _links_that_expired() -> ColumnElement[bool]:
 
 @purges(SecurityEvent)
 def _old_events() -> ColumnElement[bool]:
-    return SecurityEvent.created_at < _days_ago(EVENT_DAYS)
+    nobodys = SecurityEvent.user_id.is_(None) & (SecurityEvent.created_at < _days_ago(FAILURE_DAYS))
+    return nobodys | (SecurityEvent.created_at < _days_ago(EVENT_DAYS))
 
 
 @purges(RateLimit)
 def _limits_that_are_whole_again() -> ColumnElement[bool]:
-    forgotten = (RateLimit.failures == 0) | (RateLimit.full_at < _days_ago(FAILURE_DAYS))
+    few = RateLimit.failures < STOPPED_AFTER  # a password that was stopped stays so
+    forgotten = (RateLimit.failures == 0) | (few & (RateLimit.full_at < _days_ago(FAILURE_DAYS)))
     return (RateLimit.full_at < db_now()) & forgotten
 
 

@@ -7,9 +7,9 @@ from flask import flash, redirect, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from app.auth import bp, links
+from app.auth import attempts, bp, links
 from app.auth.forms import AddressForm, FinishRegistrationForm, form_page
-from app.auth.models import Registration
+from app.auth.models import Registration, User
 from app.auth.passwords import hash_password
 from app.auth.promises import promise
 from app.auth.sign_in import end_session
@@ -44,11 +44,17 @@ def finish_registration() -> ResponseReturnValue:
     user = registration.create_account(form.name.data or "", hash_password(form.password.data or ""))
     if user is None:
         raise links.LinkUsed(link.purpose)
-    user.record("registered", client())
+    welcome(user)
     end_session()
     db.session.commit()
     flash(_("Your account is ready. Sign in with your new password."))
     return redirect(url_for("auth.login"), 303)
+
+
+def welcome(user: User) -> None:
+    """Record it, and forget sign-ins that failed while the address had no account."""
+    user.record("registered", client())
+    attempts.forget(user.email)
 
 
 def awaited(link: links.Link) -> Registration:

@@ -6,6 +6,7 @@ from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_login import current_user, login_user
 
+from app import limits
 from app.auth import bp, device
 from app.auth.attempts import STOPPED_AFTER, Attempt
 from app.auth.forms import SignInForm, form_page
@@ -77,29 +78,30 @@ def authenticate(address: str, password: str) -> User:
     db.session.commit()  # the hash takes 20 ms and more: no lock and no connection is held meanwhile
     usable = user if user and user.disabled_at is None and not attempt.is_stopped else None
     if verify_password(password, usable and usable.password_hash, imported) and usable:
-        improve_hash(usable, password)
+        new_hash = hash_password(password) if needs_rehash(usable.password_hash or "") else None
+        usable.lock()
+        if new_hash:
+            usable.upgrade_password(new_hash)
         attempt.succeeded()
         return usable
     attempt.failed(user)
     db.session.commit()
-    if attempt.is_stopped:
-        raise RefusedError(
-            _("After %(most)d wrong passwords in a row, none is accepted. Reset it.", most=STOPPED_AFTER)
+    # The stop is not told apart: its count ends where an owner signs in, so that it would tell who has an account.
+    raise RefusedError(
+        _(
+            "That address and password do not match an account. "
+            "After %(most)d wrong ones in a row no password is accepted, until you reset it.",
+            most=STOPPED_AFTER,
         )
-    raise RefusedError(_("That address and password do not match an account."))
-
-
-def improve_hash(user: User, password: str) -> None:
-    """Bring a hash that was imported, or made under lower settings, up to today's."""
-    if user.password_hash and needs_rehash(user.password_hash):
-        user.upgrade_password(hash_password(password))
+    )
 
 
 def start_session(user: User, *, remember: bool) -> None:
     """Sign this browser in, under a new secret: whatever cookie it came with opens nothing any more."""
     end_session()
     user.session_token = UserSession.start(user, client(), remember=remember)
-    if not device.knows_account(user) and user.has_signed_in:
+    is_news = not device.knows_account(user) and user.has_signed_in
+    if is_news and limits.allows(limits.NEW_SIGN_INS, str(user.id)):
         args = {"user_id": user.id, "email": user.email, "client": client()}
         enqueue("new_sign_in", args, address=user.email, locale=str(get_locale()))
     user.record("signed_in", client())

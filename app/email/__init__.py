@@ -3,16 +3,18 @@
 from flask import Flask
 
 from app.email.addresses import address_key, parse_address
-from app.email.models import OutboxMessage
-from app.email.outbox import LINK, NOTICE, composes, enqueue, waiting
+from app.email.models import FIRST_LINK, LINK, NOTICE, OutboxMessage
+from app.email.outbox import composes, enqueue, waiting
 from app.email.purge import purges
-from app.email.render import Draft
+from app.email.render import Draft, HeldBackError
 from app.email.worker import start_in_server, stop_claiming_in_server, stop_in_server
 
 __all__ = [
+    "FIRST_LINK",
     "LINK",
     "NOTICE",
     "Draft",
+    "HeldBackError",
     "OutboxMessage",
     "address_key",
     "composes",

@@ -2,7 +2,8 @@
 
 import secrets
 from base64 import b32encode
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import JSON, Index, String, false
@@ -14,6 +15,19 @@ from app.database import Base, BigId, UtcDateTime
 def new_message_id() -> str:
     """130 random bits in 26 letters and digits that can be read out on the telephone."""
     return b32encode(secrets.token_bytes(17)).decode().lower()[:26]
+
+
+@dataclass(frozen=True)
+class Urgency:
+    """How soon a mail goes, and when it is no longer worth sending."""
+
+    priority: int  # lower goes first
+    life: timedelta
+
+
+LINK = Urgency(priority=0, life=timedelta(hours=6))  # somebody is waiting for it
+FIRST_LINK = Urgency(priority=5, life=timedelta(hours=6))  # to register: a flood of these delays no reset
+NOTICE = Urgency(priority=10, life=timedelta(days=3))  # a backlog of these never delays a link
 
 
 class OutboxMessage(Base):

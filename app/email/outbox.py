@@ -9,7 +9,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,8 +18,8 @@ from sqlalchemy import Insert, Select, Update, select, tuple_, update
 from app.database import DATABASE_AWAY, db_now, utcnow
 from app.email import smtp
 from app.email.addresses import address_key
-from app.email.models import OutboxMessage, new_message_id
-from app.email.render import Draft, render
+from app.email.models import OutboxMessage, Urgency, new_message_id
+from app.email.render import Draft, HeldBackError, render
 from app.extensions import db
 from app.keys import keyed_digests
 from app.limits import BudgetSpentError, spend, unspend
@@ -33,18 +32,6 @@ LAST_RETRY_SECONDS = 300
 TRIES_KEPT = 50
 BUDGET = "mails of the whole site"
 BROKEN_AFTER_TRIES = 5  # of a composer or template: no later try will mend it
-
-
-@dataclass(frozen=True)
-class Urgency:
-    """How soon a mail goes, and when it is no longer worth sending."""
-
-    priority: int  # lower goes first
-    life: timedelta
-
-
-LINK = Urgency(priority=0, life=timedelta(hours=6))  # somebody is waiting for it
-NOTICE = Urgency(priority=10, life=timedelta(days=3))  # a backlog of these never delays a link
 
 
 Composer = Callable[[OutboxMessage], Draft | None]
@@ -151,9 +138,9 @@ def renew(rows: list[OutboxMessage]) -> None:
 
 
 def hand_back(rows: list[OutboxMessage]) -> None:
-    """Return rows that were not tried: due at once, for any worker."""
+    """Return rows that were not tried: due at once, in the order they came, for any worker."""
     if rows:
-        _change_if_mine(rows, due_at=db_now(), leased=False, attempts=OutboxMessage.attempts - 1)
+        _change_if_mine(rows, due_at=OutboxMessage.created_at, leased=False, attempts=OutboxMessage.attempts - 1)
 
 
 def _change_if_mine(rows: list[OutboxMessage], **values: Any) -> None:
@@ -186,12 +173,15 @@ def deliver(row: OutboxMessage, connection: smtp.Connection) -> None:
         raise
     except smtp.UnreachableError as error:
         db.session.rollback()
-        if current_app.config["MAIL_HOURLY_BUDGET"]:
-            unspend(BUDGET)
+        _unspend()
         _note(row, smtp.describe(error), due_at=db_now())  # the worker rests, not the row
         raise
+    except HeldBackError as error:
+        db.session.rollback()
+        _note(row, "held back", due_at=db_now(error.seconds), attempts=OutboxMessage.attempts - 1)
     except Exception as error:
         db.session.rollback()
+        _unspend()
         _postpone_or_give_up(row, error)
     else:
         _finish(row, outcome, words, records)
@@ -203,13 +193,20 @@ def _send(row: OutboxMessage, connection: smtp.Connection) -> tuple[str, str, li
     if row.expires_at <= claimed_at:
         return "expired", "outlived its use", []
     draft = _compose(row)
-    if draft and current_app.config["MAIL_HOURLY_BUDGET"]:
-        spend(BUDGET, current_app.config["MAIL_HOURLY_BUDGET"], seconds=3600)
+    message = _render(row, draft) if draft else None
+    if message and (budget := current_app.config["MAIL_HOURLY_BUDGET"]):
+        spend(BUDGET, budget, seconds=3600)
     db.session.commit()  # a link must be good before its mail arrives, and no lock is held while SMTP talks
-    if draft is None:
+    if draft is None or message is None:
         return "nobody", "no account to write to", []
-    connection.send(_render(row, draft))
+    connection.send(message)
     return "sent", connection.receipt, draft.once_sent
+
+
+def _unspend() -> None:
+    """A mail that did not leave costs no budget."""
+    if current_app.config["MAIL_HOURLY_BUDGET"]:
+        unspend(BUDGET)
 
 
 class BrokenMailError(Exception):
@@ -226,7 +223,7 @@ def _compose(row: OutboxMessage) -> Draft | None:
     try:
         _, composer = _composers[row.kind]
         return composer(row)
-    except DATABASE_AWAY:
+    except (*DATABASE_AWAY, HeldBackError):
         raise
     except Exception as error:
         raise BrokenMailError from error

@@ -22,6 +22,14 @@ class Draft:
     once_sent: list[Insert] = field(default_factory=list)  # what to record when it has left: once, unlike a try
 
 
+class HeldBackError(Exception):
+    """Raised by a composer: not yet, but in so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
 def render(row: OutboxMessage, draft: Draft) -> Message:
     """Render in the draft's language, else the row's: a worker has no page to take one from."""
     config = current_app.config
