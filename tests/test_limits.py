@@ -46,7 +46,7 @@ EVERY = {60: "a minute", 3600: "an hour", 4 * 3600: "in four hours", 24 * 3600: 
     [
         (limits.MAILS, "reset and register mails to one address"),
         (limits.MAILS_KNOWN, "the same, from a browser that has signed in"),
-        (limits.MAILS_SLOW, "the same, for a day after"),
+        (limits.MAILS_SLOW, "reset mails to one account, for a day"),
         (limits.MAILS_FROM, "mails asked for by one network"),
         (limits.SIGN_INS_FROM, "failed sign-ins from one network"),
         (limits.FAILURE_NOTICES, "notices of failed sign-ins"),
@@ -143,6 +143,7 @@ def test_pauses_begin_after_the_fifth_failure_and_double_to_an_hour(context):
         except Limited as refused:
             pauses.append(refused.retry_after)
             pass_time(refused.retry_after + 1)
+    assert len(pauses) == 16  # from the sixth try on
     assert pauses[:12] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048]
     assert set(pauses[12:]) == {3600}
 

@@ -462,6 +462,18 @@ def test_a_row_that_is_done_stays_done(promise):
     assert (row.outcome, row.attempts, row.last_error) == ("sent", 1, None)
 
 
+def test_what_is_to_be_recorded_is_written_once_the_mail_has_left(promise):
+    record = insert(SecurityEvent).values(user_id=None, kind="reset_asked")
+    composes("hello", LINK)(lambda row: Draft(ADDRESS, FACTS, template="new_sign_in", once_sent=[record]))
+    promise()
+    deliver(claim_one(), Refusing(TimeoutError()))
+    assert db.session.scalar(select(func.count()).select_from(SecurityEvent)) == 0
+    db.session.rollback()
+    make_due()
+    deliver(claim_one(), Connection())
+    assert db.session.scalar(select(func.count()).select_from(SecurityEvent)) == 1
+
+
 def test_an_account_deleted_while_its_mail_was_sent_leaves_a_mark(promise):
     record = insert(SecurityEvent).values(user_id=4711, kind="reset_asked")
     composes("hello", LINK)(lambda row: Draft(ADDRESS, FACTS, template="new_sign_in", once_sent=[record]))

@@ -48,7 +48,7 @@ def _knows(subject: str) -> bool:
 
 def _held() -> list[str]:
     value = request.cookies.get(_name(), "")
-    return [digest for digest in value.split(".") if digest.isascii()][:MOST]
+    return [digest for digest in value.split(".") if digest and digest.isascii()][:MOST]
 
 
 def _digests(subject: str) -> list[str]:
