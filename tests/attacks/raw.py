@@ -30,7 +30,7 @@ HUNG_UP = RawAnswer(0, Message(), "")  # a server may close the connection on wh
 def connect(url):
     parts = urlsplit(url)
     port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    connection = create_connection((parts.hostname, port), timeout=PATIENCE)
+    connection = create_connection((parts.hostname, port), timeout=4 * PATIENCE)  # a volley keeps a busy machine busy
     if parts.scheme == "http":
         return connection
     return ssl.create_default_context().wrap_socket(connection, server_hostname=parts.hostname)
