@@ -1,4 +1,4 @@
-"""Accounts, sessions, events, registrations, limits, outbox."""
+"""Accounts, sessions, events, registrations, changes of address, limits, outbox."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -107,6 +107,7 @@ def upgrade() -> None:
         sa.Column("remember", sa.Boolean(), nullable=False),
         sa.Column("created_at", MOMENT, nullable=False),
         sa.Column("last_used_at", MOMENT, nullable=False),
+        sa.Column("proved_at", MOMENT, nullable=False),
         sa.Column("device", sa.String(length=100), nullable=False),
         sa.Column("network", sa.String(length=50), nullable=False),
         sa.ForeignKeyConstraint(
@@ -117,8 +118,32 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_user_sessions_user_id"), "user_sessions", ["user_id"])
 
+    op.create_table(
+        "email_changes",
+        sa.Column("nonce", sa.String(length=22), nullable=False),
+        sa.Column("undo_nonce", sa.String(length=22), nullable=False),
+        sa.Column("user_id", BIG_ID, nullable=False),
+        sa.Column("security_stamp", sa.String(length=22), nullable=False),
+        sa.Column("old_email", sa.String(length=254), nullable=False),
+        sa.Column("old_email_key", sa.String(length=254), nullable=False),
+        sa.Column("new_email", sa.String(length=254), nullable=False),
+        sa.Column("created_at", MOMENT, nullable=False),
+        sa.Column("used_at", MOMENT, nullable=True),
+        sa.Column("undone_at", MOMENT, nullable=True),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_email_changes_user_id_users"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("nonce", name=op.f("pk_email_changes")),
+        sa.UniqueConstraint("undo_nonce", name=op.f("uq_email_changes_undo_nonce")),
+    )
+    op.create_index(op.f("ix_email_changes_user_id"), "email_changes", ["user_id"])
+    op.create_index(op.f("ix_email_changes_old_email_key"), "email_changes", ["old_email_key"])
+
 
 def downgrade() -> None:
+    op.drop_index(op.f("ix_email_changes_old_email_key"), table_name="email_changes")
+    op.drop_index(op.f("ix_email_changes_user_id"), table_name="email_changes")
+    op.drop_table("email_changes")
     op.drop_index(op.f("ix_user_sessions_user_id"), table_name="user_sessions")
 
     op.drop_table("user_sessions")

@@ -1,23 +1,22 @@
-"""Who you are: accounts, their sessions, what happened to them, and registrations on the way."""
+"""Accounts and the browsers that are signed in to them."""
 
-import logging
 import secrets
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Self
+from typing import Any, Self
 
 from flask_login import UserMixin
 from itsdangerous import BadData
 from sqlalchemy import ForeignKey, Index, String, delete, literal_column, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, contains_eager, mapped_column, relationship
+from sqlalchemy.orm.attributes import set_committed_value
 
 from app.auth import tokens
+from app.auth.models.events import SecurityEvent
 from app.database import Base, BigId, UtcDateTime, db_now, utcnow
 from app.email import address_key
 from app.extensions import db
-
-logger = logging.getLogger(__name__)
 
 
 def random_id() -> str:
@@ -95,36 +94,73 @@ class User(UserMixin, Base):
         Compare-and-swap: False when the stamp has changed since this object was read. Of any number of parallel posts
         with one link exactly one wins.
         """
-        won = db.session.scalar(
-            update(User)
-            .where(User.id == self.id, User.security_stamp == self.security_stamp, User.disabled_at.is_(None))
-            .values(password_hash=password_hash, security_stamp=random_id(), password_changed_at=db_now())
-            .returning(User.id)
-        )
+        won = self._swap(self.security_stamp, password_hash=password_hash, password_changed_at=db_now())
         if won:
-            db.session.execute(delete(UserSession).where(UserSession.user_id == self.id))
-        return won is not None
+            self.end_sessions()
+        return won
+
+    def end_session(self, session_id: str) -> bool:
+        """End one of this account's sessions. False if it has no such."""
+        gone = delete(UserSession).where(UserSession.user_id == self.id, UserSession.id == session_id)
+        return db.session.scalar(gone.returning(UserSession.id)) is not None
+
+    def end_sessions(self, but: str = "") -> int:
+        """End every session, or all but one; how many."""
+        gone = (
+            delete(UserSession).where(UserSession.user_id == self.id, UserSession.id != but).returning(UserSession.id)
+        )
+        return len(db.session.scalars(gone).all())
+
+    def change_email(self, email: str, stamp: str) -> bool:
+        """Give the account another address and a new stamp, which kills every open link; sessions go on.
+
+        Compare-and-swap on the stamp. False when it is no longer that one. Raises IntegrityError if the address is
+        taken.
+        """
+        return self._change(stamp, email=email, email_key=address_key(email))
+
+    def restore_email(self, email: str) -> None:
+        """Give the account its former address back: links and sessions made since are dead, whoever made them."""
+        values = {"email": email, "email_key": address_key(email), "security_stamp": random_id()}
+        # Whoever changed the address knew the password.
+        db.session.execute(update(User).where(User.id == self.id).values(values | {"password_hash": None}))
+        self.end_sessions()
 
     def void_links(self) -> bool:
         """Set a new stamp, which kills every open link; sessions go on. Compare-and-swap, as in change_password."""
-        old, new = self.security_stamp, random_id()
+        return self._change(self.security_stamp)
+
+    def _change(self, stamp: str, **values: Any) -> bool:
+        """Swap, and take the sessions along."""
+        won = self._swap(stamp, **values)
+        if won:
+            mine = (UserSession.user_id == self.id, UserSession.security_stamp == stamp)
+            db.session.execute(update(UserSession).where(*mine).values(security_stamp=self.security_stamp))
+        return won
+
+    def _swap(self, stamp: str, **values: Any) -> bool:
+        """Compare the stamp, and set a new one together with these values: of many at once, one wins."""
+        new = random_id()
         won = db.session.scalar(
             update(User)
-            .where(User.id == self.id, User.security_stamp == old, User.disabled_at.is_(None))
-            .values(security_stamp=new)
+            .where(User.id == self.id, User.security_stamp == stamp, User.disabled_at.is_(None))
+            .values(security_stamp=new, **values)
             .returning(User.id)
+            .execution_options(synchronize_session=False)
         )
         if won:
-            sessions = update(UserSession).where(UserSession.user_id == self.id, UserSession.security_stamp == old)
-            db.session.execute(sessions.values(security_stamp=new))
+            for name, value in {"security_stamp": new, **values}.items():
+                if isinstance(value, str):
+                    set_committed_value(self, name, value)
         return won is not None
 
-    def lock(self) -> None:
-        """Let nobody else change the account until the transaction ends; SQLite's is alone anyway.
+    def lock(self) -> bool:
+        """Let nobody else change the account until the transaction ends. False if somebody has, since it was read.
 
         Taken before limits and sessions, in the order of a reset: else the two could wait for each other.
         """
-        db.session.execute(select(User.id).where(User.id == self.id).with_for_update())
+        unchanged = (User.id == self.id, User.security_stamp == self.security_stamp, User.disabled_at.is_(None))
+        return db.session.scalar(select(User.id).where(*unchanged).with_for_update()) is not None
 
     def upgrade_password(self, password_hash: str) -> None:
         """Keep the same password under a better hash, unless it was changed since this object was read."""
@@ -169,6 +205,7 @@ class UserSession(Base):
         True: (timedelta(days=14), timedelta(days=30)),
     }
     TOUCH_EVERY = timedelta(minutes=1)
+    PROOF = timedelta(minutes=15)
     MOST = 20  # of one account; the least used ends
 
     id: Mapped[str] = mapped_column(String(22), primary_key=True, default=random_id)
@@ -178,6 +215,7 @@ class UserSession(Base):
     remember: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
     last_used_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+    proved_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)  # when the password was last given
     device: Mapped[str] = mapped_column(String(100))
     network: Mapped[str] = mapped_column(String(50))
 
@@ -211,6 +249,12 @@ class UserSession(Base):
         return session if session and session.is_alive() else None
 
     @classmethod
+    def of(cls, user: User) -> list[Self]:
+        """Those that live, the one used last first."""
+        mine = select(cls).where(cls.user_id == user.id, cls.security_stamp == user.security_stamp)
+        return [found for found in db.session.scalars(mine.order_by(cls.last_used_at.desc())) if found.is_alive()]
+
+    @classmethod
     def end(cls, token: str) -> None:
         db.session.execute(delete(cls).where(cls.token_digest == cls.digest(token)))
 
@@ -225,6 +269,22 @@ class UserSession(Base):
         return now < self.last_used_at + idle and now < self.created_at + absolute
 
     @property
+    def is_proved(self) -> bool:
+        """Whether the password was given so lately that a security change needs no more (OWASP ASVS 5.0, 7.5.1)."""
+        return utcnow() < self.proved_at + self.PROOF
+
+    def prove(self) -> None:
+        """Note that the password was given just now."""
+        db.session.execute(update(UserSession).where(UserSession.id == self.id).values(proved_at=utcnow()))
+
+    def rekey(self) -> str:
+        """Give the session another secret, which is returned: the cookie it had, and copies of it, are dead."""
+        token = secrets.token_urlsafe(32)
+        mine = update(UserSession).where(UserSession.id == self.id)
+        db.session.execute(mine.values(token_digest=self.digest(token)))
+        return token
+
+    @property
     def wants_touch(self) -> bool:
         return utcnow() >= self.last_used_at + self.TOUCH_EVERY
 
@@ -235,55 +295,3 @@ class UserSession(Base):
             .where(UserSession.id == self.id, UserSession.last_used_at <= utcnow() - self.TOUCH_EVERY)
             .values(last_used_at=utcnow())
         )
-
-
-class SecurityEvent(Base):
-    """Something the owner of an account would want to know about; without an account, a sign-in to one that is none."""
-
-    __tablename__ = "security_events"
-
-    id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    user_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("users.id", ondelete="CASCADE"))
-    kind: Mapped[str] = mapped_column(String(40))
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
-    device: Mapped[str] = mapped_column(String(100), default="")
-    network: Mapped[str] = mapped_column(String(50), default="")
-
-    @classmethod
-    def add(cls, user_id: int | None, kind: str, client: dict[str, str]) -> None:
-        """Add it to the transaction, and a line to the log."""
-        db.session.add(cls(user_id=user_id, kind=kind, **client))
-        facts = (kind, user_id or "none", client["network"] or "unknown", client["device"] or "unknown")
-        logger.info("security event %s: account %s, network %s, device %s", *facts)
-
-
-Index("ix_security_events_user_id_created_at", SecurityEvent.user_id, SecurityEvent.created_at)
-
-
-class Registration(Base):
-    """An address that asked for an account and has yet to prove itself."""
-
-    __tablename__ = "registrations"
-
-    nonce: Mapped[str] = mapped_column(String(26), primary_key=True)
-    email: Mapped[str] = mapped_column(String(254))
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
-    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-
-    @classmethod
-    def unused(cls, nonce: str) -> Self | None:
-        """The registration a link opens: not used, and its address not taken meanwhile."""
-        registration = db.session.get(cls, nonce)
-        if registration is None or registration.used_at or User.by_email(registration.email):
-            return None
-        return registration
-
-    def create_account(self, name: str, password_hash: str) -> User | None:
-        """Use the link up and create the account, or None when another post was faster: of any number one wins."""
-        first = db.session.scalar(
-            update(Registration)
-            .where(Registration.nonce == self.nonce, Registration.used_at.is_(None))
-            .values(used_at=db_now())
-            .returning(Registration.nonce)
-        )
-        return User.create(self.email, name, password_hash) if first else None
