@@ -5,13 +5,14 @@ from contextlib import suppress
 from datetime import timedelta
 
 from flask import Flask, Response, current_app, make_response, render_template, request
-from flask_babel import format_timedelta
+from flask_babel import force_locale, format_timedelta
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import BadHost, HTTPException, SecurityError
 
 from app.database import DATABASE_AWAY
 from app.extensions import db
+from app.i18n import browser_language
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,13 @@ def show_error(error: HTTPException) -> Response:
     if isinstance(error, BadHost | SecurityError):
         logger.warning("refused with 400: a host that is none of ours")
         return _bare_page(400)  # no page with links can be built
+    try:
+        return _error_page(error)
+    except DATABASE_AWAY as outage:  # the page's language and head depend on who is signed in
+        return show_outage(outage)
+
+
+def _error_page(error: HTTPException) -> Response:
     titles = {
         404: _("Page not found"),
         413: _("That was too much"),
@@ -45,10 +53,7 @@ def show_error(error: HTTPException) -> Response:
     title = titles.get(code) or _("That did not work")
     text = texts.get(code) or _("What was sent is not what this page expects. Go back and try again.")
     response = error.get_response()  # keeps what belongs to the code, as Allow and Retry-After
-    try:
-        response.data = render_template("errors/error.html", code=code, title=title, text=text)
-    except DATABASE_AWAY as outage:  # the page's head says who is signed in
-        return show_outage(outage)
+    response.data = render_template("errors/error.html", code=code, title=title, text=text)
     response.content_type = "text/html; charset=utf-8"
     return response  # type: ignore[return-value]
 
@@ -84,7 +89,8 @@ def _bare_page(code: int) -> Response:
         db.session.rollback()
     # Past render_template, whose context would load the user.
     page = current_app.jinja_env.get_template("errors/failure.html")
-    response = make_response(page.render(code=code, root=request.script_root), code)
+    with force_locale(browser_language()):
+        response = make_response(page.render(code=code, root=request.script_root), code)
     if code == 503:
         response.headers["Retry-After"] = "5"
     return response

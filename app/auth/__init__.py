@@ -1,4 +1,4 @@
-"""Who you are: register, sign in, recover."""
+"""Who you are: register, sign in, recover, and your account."""
 
 from flask import Blueprint, Flask
 
@@ -6,8 +6,11 @@ bp = Blueprint("auth", __name__, url_prefix="/auth")
 
 
 def init_app(app: Flask) -> None:
-    from app.auth import cli, emails, links, purge, recover, register, sign_in  # noqa: F401 - each registers what it holds
+    from app.auth import access, account, change_email, cli, emails, links, purge, recover, register, sessions, sign_in  # noqa: F401 - each registers
+
+    app.before_request(access.require_sign_in)
 
     app.register_error_handler(links.DeadLink, links.show_dead_link)
     app.register_blueprint(bp)
+    app.register_blueprint(account.bp)
     app.register_blueprint(cli.bp)

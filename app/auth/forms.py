@@ -3,17 +3,30 @@
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import cache
+from zoneinfo import available_timezones
 
-from flask import Response, make_response, render_template
+from babel import Locale
+from flask import Response, current_app, make_response, render_template
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
-from wtforms import BooleanField, EmailField, Field, HiddenField, PasswordField, StringField, SubmitField
+from wtforms import (
+    BooleanField,
+    EmailField,
+    Field,
+    HiddenField,
+    PasswordField,
+    SelectField,
+    StringField,
+    SubmitField,
+)
 from wtforms.validators import EqualTo, InputRequired, ValidationError
 
 from app.auth.links import Link
+from app.auth.models import User
 from app.auth.passwords import password_problem
-from app.email import parse_address
+from app.email import address_key, parse_address
 
 LONGEST_NAME = 64
 NOT_IN_NAMES = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}  # Unicode categories; the bidi overrides are in Cf
@@ -50,7 +63,11 @@ def is_name(form: FlaskForm, field: Field) -> None:
         raise ValidationError(problem)
 
 
-def is_good_password(form: "ResetPasswordForm", field: Field) -> None:
+def strip(text: str | None) -> str | None:
+    return text and text.strip()
+
+
+def is_good_password(form: "NewPassword", field: Field) -> None:
     if problem := password_problem(field.data, form.about()):
         raise ValidationError(problem)
 
@@ -58,6 +75,10 @@ def is_good_password(form: "ResetPasswordForm", field: Field) -> None:
 def address_field() -> EmailField:
     required = InputRequired(_l("Enter your e-mail address."))
     return EmailField(_l("E-mail address"), validators=[required, is_address])
+
+
+def current_password_field() -> PasswordField:
+    return PasswordField(_l("Your present password"), [InputRequired(_l("Enter your present password."))])
 
 
 class AddressForm(FlaskForm):
@@ -99,7 +120,13 @@ class NotMeForm(LinkForm):
     submit = SubmitField(_l("It was not me"))
 
 
-class ResetPasswordForm(LinkForm):
+class ConfirmLinkForm(LinkForm):
+    submit = SubmitField()
+
+
+class NewPassword:
+    """The two fields in which a new password is chosen."""
+
     password = PasswordField(_l("New password"), [InputRequired(_l("Enter a new password.")), is_good_password])
     password2 = PasswordField(
         _l("New password again"),
@@ -108,16 +135,78 @@ class ResetPasswordForm(LinkForm):
             EqualTo("password", _l("The two passwords differ.")),
         ],
     )
-    submit = SubmitField(_l("Set new password"))
+
+    facts: Sequence[str] = ()
 
     def about(self) -> list[str]:
         """What is known about the person, and so no secret to build a password on."""
         return [*self.facts]
 
 
+class ResetPasswordForm(NewPassword, LinkForm):
+    submit = SubmitField(_l("Set new password"))
+
+
 class FinishRegistrationForm(ResetPasswordForm):
-    name = StringField(_l("Your name"), [is_name], filters=[lambda text: text and text.strip()])
+    name = StringField(_l("Your name"), [is_name], filters=[strip])
     submit = SubmitField(_l("Create account"))
 
     def about(self) -> list[str]:
         return [*super().about(), self.name.data or ""]
+
+
+class ProofForm(FlaskForm):
+    """Asks for the password again."""
+
+    current_password = current_password_field()
+    submit = SubmitField(_l("Continue"))
+
+
+class ChangePasswordForm(NewPassword, ProofForm):
+    submit = SubmitField(_l("Change password"))
+
+    def __init__(self, about: Sequence[str]) -> None:
+        super().__init__()
+        self.facts = about
+
+    def validate_password(self, field: Field) -> None:
+        if field.data and field.data == self.current_password.data:
+            raise ValidationError(_l("That is your present password."))
+
+
+class ChangeEmailForm(ProofForm):
+    email = address_field()
+    submit = SubmitField(_l("Send the link"))
+
+    def __init__(self, present: str) -> None:
+        super().__init__()
+        self.present = present
+
+    def validate_email(self, field: Field) -> None:
+        if address_key(field.data) == address_key(self.present):
+            raise ValidationError(_l("That is your address already."))
+
+
+class DeleteForm(ProofForm):
+    submit = SubmitField(_l("Delete my account"))
+
+
+class ProfileForm(FlaskForm):
+    name = StringField(_l("Your name"), [is_name], filters=[strip])
+    locale = SelectField(_l("Language of pages and mails"))
+    time_zone = SelectField(_l("Time zone"))
+    submit = SubmitField(_l("Save"))
+
+    def __init__(self, user: User) -> None:
+        super().__init__(obj=user)
+        own_names = [(tag, Locale.parse(tag).get_display_name(tag) or tag) for tag in current_app.config["LANGUAGES"]]
+        self.locale.choices = [("", _("As the browser says")), *own_names]
+        self.time_zone.choices = [("", "UTC"), *((zone, zone.replace("_", " ")) for zone in time_zones())]
+
+
+@cache
+def time_zones() -> list[str]:
+    """The zones people live in, by the names of the IANA database."""
+    return sorted(
+        zone for zone in available_timezones() if "/" in zone and not zone.startswith(("Etc/", "posix/", "right/"))
+    )

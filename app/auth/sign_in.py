@@ -1,10 +1,11 @@
 """Signing in and out, and who a request comes from."""
 
-from flask import Response, flash, make_response, redirect, session, url_for
+from flask import Response, abort, flash, make_response, redirect, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_login import current_user, login_user
+from flask_wtf import FlaskForm
 
 from app import limits
 from app.auth import bp, device
@@ -25,7 +26,7 @@ def load_user(token: str) -> User | None:
         return None
     if found.wants_touch:
         note_use(found)
-    found.user.session_token = token
+    found.user.session_token, found.user.current_session = token, found
     return found.user
 
 
@@ -68,7 +69,7 @@ def logout() -> Response:
 
 
 class RefusedError(Exception):
-    """Says why nobody was signed in, in words that are the same whether there is an account or not."""
+    """Says why a password is not taken, in words that are the same whether there is an account or not."""
 
 
 def authenticate(address: str, password: str) -> User:
@@ -79,11 +80,12 @@ def authenticate(address: str, password: str) -> User:
     usable = user if user and user.disabled_at is None and not attempt.is_stopped else None
     if verify_password(password, usable and usable.password_hash, imported) and usable:
         new_hash = hash_password(password) if needs_rehash(usable.password_hash or "") else None
-        usable.lock()
-        if new_hash:
-            usable.upgrade_password(new_hash)
-        attempt.succeeded()
-        return usable
+        if usable.lock():  # as it was when it was read: a reset or a disabling may have come between
+            if new_hash:
+                usable.upgrade_password(new_hash)
+            attempt.succeeded()
+            return usable
+        user = None  # it may be gone
     attempt.failed(user)
     db.session.commit()
     # The stop is not told apart: its count ends where an owner signs in, so that it would tell who has an account.
@@ -96,19 +98,48 @@ def authenticate(address: str, password: str) -> User:
     )
 
 
+def is_confirmed(form: FlaskForm) -> bool:
+    """Whether the form was sent, with the password of whoever is signed in; else it says why not.
+
+    Wrong ones count as they do at sign-in. Raises limits.Limited.
+    """
+    if not form.validate_on_submit():
+        return False
+    try:
+        authenticate(current_user.email, form.current_password.data or "")
+    except RefusedError:
+        form.current_password.errors = [_("That is not the password of this account.")]
+        return False
+    if UserSession.find(current_user.session_token) is None:  # it was ended meanwhile
+        abort(redirect(url_for("auth.login"), 303))
+    return True
+
+
 def start_session(user: User, *, remember: bool) -> None:
-    """Sign this browser in, under a new secret: whatever cookie it came with opens nothing any more."""
-    end_session()
-    user.session_token = UserSession.start(user, client(), remember=remember)
+    """Sign this browser in; where it is new to the account, its owner is told."""
     is_news = not device.knows_account(user) and user.has_signed_in
     if is_news and limits.allows(limits.NEW_SIGN_INS, str(user.id)):
         args = {"user_id": user.id, "email": user.email, "client": client()}
         enqueue("new_sign_in", args, address=user.email, locale=str(get_locale()))
     user.record("signed_in", client())
+    renew_session(user, remember=remember)
+    device.remember(user)
+
+
+def renew_session(user: User, *, remember: bool) -> None:
+    """Begin a session under a new secret, and commit: whatever cookie this browser came with opens nothing any more."""
+    end_session()
+    user.session_token = UserSession.start(user, client(), remember=remember)
     db.session.commit()
     login_user(user)
     session.permanent = remember
-    device.remember(user)
+
+
+def rekey_session() -> None:
+    """Go on under a new secret, and commit."""
+    current_user.session_token = current_user.current_session.rekey()
+    db.session.commit()
+    login_user(current_user)
 
 
 def end_session() -> None:

@@ -18,6 +18,7 @@ class Draft:
     to: str
     context: dict[str, Any]
     locale: str | None = None  # the reader's own; else that of the page that asked
+    time_zone: str | None = None  # the reader's own; else UTC
     template: str | None = None  # where one kind has two letters; else the kind's own
     once_sent: list[Insert] = field(default_factory=list)  # what to record when it has left: once, unlike a try
 
@@ -34,7 +35,7 @@ def render(row: OutboxMessage, draft: Draft) -> Message:
     """Render in the draft's language, else the row's: a worker has no page to take one from."""
     config = current_app.config
     locale = draft.locale or row.locale or config["LANGUAGES"][0]
-    context = {"app_name": config["APP_NAME"], "reference": row.reference, **draft.context}
+    context = {"app_name": config["APP_NAME"], "reference": row.reference, "reader": draft, **draft.context}
     with force_locale(locale):
         subject, body, html = (
             render_template(f"email/{draft.template or row.kind}/{part}", **context)

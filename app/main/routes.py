@@ -1,6 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
-from flask import Blueprint, Response, abort, current_app, render_template
+from flask import Blueprint, Response, abort, current_app, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
 
 bp = Blueprint("main", __name__)
 
@@ -27,3 +28,9 @@ def security_txt() -> Response:
         f"Canonical: {current_app.config['BASE_URL']}/.well-known/security.txt",
     ]
     return Response("\n".join(lines) + "\n", mimetype="text/plain")
+
+
+@bp.route("/.well-known/change-password")
+def change_password() -> ResponseReturnValue:
+    """Where password managers look (W3C, "A Well-Known URL for Changing Passwords")."""
+    return redirect(url_for("account.password"), 303)
