@@ -41,6 +41,8 @@ MAILS_KNOWN = Rate("mails to an address, for a known browser", burst=3, seconds=
 # The same, for a day after the owner said "this was not me".
 MAILS_SLOW = Rate("mails to an address that complained", burst=1, seconds=4 * 3600)
 COMPLAINT = Rate("complaint of an address", burst=1, seconds=24 * 3600)
+# Asked for by somebody who is signed in: each goes to a stranger, perhaps, and to the account's present address.
+EMAIL_CHANGES = Rate("changes of address by an account", burst=5, seconds=3600)
 # From one network (an IPv4 address, an IPv6 /64), for whatever address.
 MAILS_FROM = Rate("mails asked for by a network", burst=30, seconds=60)
 SIGN_INS_FROM = Rate("failed sign-ins from a network", burst=30, seconds=60)

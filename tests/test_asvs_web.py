@@ -19,7 +19,8 @@ from tests.conftest import PASSWORD
 HOST = "account.example.com"
 
 # Who a page is for. Everybody: people and machines. Holders: of a link that they have opened in this browser.
-EVERYBODY, HOLDERS = "everybody", "holders of a link"
+# Owners: who is signed in, for their own account.
+EVERYBODY, HOLDERS, OWNERS = "everybody", "holders of a link", "owners"
 FOR = {
     "/": EVERYBODY,
     "/.well-known/security.txt": EVERYBODY,
@@ -36,8 +37,24 @@ FOR = {
     "/auth/reset_password": HOLDERS,
     "/auth/not_me/<token>": HOLDERS,
     "/auth/not_me": HOLDERS,
+    "/auth/change_email/<token>": HOLDERS,
+    "/auth/change_email": HOLDERS,
+    "/auth/undo_email_change/<token>": HOLDERS,
+    "/auth/undo_email_change": HOLDERS,
+    "/.well-known/change-password": EVERYBODY,
+    "/account": OWNERS,
+    "/account/activity": OWNERS,
+    "/account/delete": OWNERS,
+    "/account/email": OWNERS,
+    "/account/email/cancel": OWNERS,
+    "/account/password": OWNERS,
+    "/account/profile": OWNERS,
+    "/account/sessions": OWNERS,
+    "/account/sessions/<session_id>/end": OWNERS,
+    "/account/sessions/end_others": OWNERS,
+    "/auth/confirm": OWNERS,
 }
-ANYWHERE = {"token": "x", "filename": "style.css"}  # what the variable parts of a path may be
+ANYWHERE = {"token": "x", "session_id": "x", "filename": "style.css"}  # what the variable parts of a path may be
 RULES = list(create_app("testing").url_map.iter_rules())
 PATHS = sorted({re.sub(r"<(?:\w+:)?(\w+)>", lambda part: ANYWHERE[part[1]], rule.rule) for rule in RULES})
 PATHS += ["/nothing", "/static/none.css", "/static/mark.svg", "/static/", "/auth/"]

@@ -314,7 +314,7 @@ def test_signing_in_while_the_password_is_reset_never_locks_the_two(app, visitor
         statuses.append(visitor().reset(f"/auth/reset_password/{token}", PASSWORD).status_code)
     for thread in threads:
         thread.join()
-    assert set(statuses) <= {303, 410}
+    assert set(statuses) <= {303, 410, 422}  # refused where the reset came while the password was checked
 
 
 def test_parallel_sign_ins_keep_the_number_of_sessions(app, visitor, alice):

@@ -34,8 +34,36 @@ def messages(app, browser, other_browser, postman, runner, alice):
             Attempt(alice, here=1, failures=failures).failed(None)
         db.session.commit()
     found["sign_in_failures"] = one()
+    browser.fill("/account/email", email="alice@new.example", current_password=NEW_PASSWORD)
+    found |= by_kind(postman.deliver())
+    browser.fill(link_in(found["change_email"]))
+    found |= by_kind(postman.deliver())
+    other_browser.sign_out()
+    other_browser.register(alice)
+    found["address_kept"] = one()
+    undo_link = link_in(found["email_changed"], "undo_email_change/")
+    other_browser.fill(undo_link)
+    found |= by_kind(message for message in postman.deliver() if "former" in message.subject)
+    other_browser.ask_for_reset(alice)
+    [message] = postman.deliver()
+    other_browser.reset(link_in(message), NEW_PASSWORD)
+    other_browser.sign_in(alice, NEW_PASSWORD)
+    postman.deliver()
+    other_browser.fill("/account/delete", current_password=NEW_PASSWORD)
+    found["goodbye"] = one()
     found["test"] = mail_of_the_test_command(runner, alice)
     return found
+
+
+def by_kind(messages):
+    kinds = {
+        "Confirm this address for Rekey": "change_email",
+        "A new address for your Rekey account?": "email_change_asked",
+        "The address of your Rekey account was changed": "email_changed",
+        "This is now the address of your Rekey account": "email_confirmed",
+        "An account at Rekey went back to its former address": "email_taken_back",
+    }
+    return {kinds[message.subject]: message for message in messages}
 
 
 def mail_of_the_test_command(runner, address):

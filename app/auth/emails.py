@@ -7,7 +7,8 @@ from sqlalchemy import insert
 from app import limits
 from app.auth import tokens
 from app.auth.attempts import STOPPED_AFTER
-from app.auth.models import Registration, SecurityEvent, User
+from app.auth.models import EmailChange, Registration, SecurityEvent, User
+from app.database import utcnow
 from app.email import FIRST_LINK, LINK, NOTICE, Draft, HeldBackError, OutboxMessage, composes
 from app.extensions import db
 from app.security import public_url
@@ -36,15 +37,18 @@ def _reset_link(user: User, row: OutboxMessage, template: str | None = None) -> 
     _hold_back(user, row)
     asked = {"user_id": user.id, "kind": "reset_asked", "created_at": row.created_at, **row.args["client"]}
     context = {
-        "name": user.name,
         "link": public_url("auth.open_reset_password", token=user.get_reset_password_token()),
         "life": tokens.max_age("reset_password"),
-        "not_me_link": public_url("auth.open_not_me", token=tokens.issue("not_me", user.security_stamp)),
+        "not_me_link": _not_me_link(user),
         "asked_at": row.created_at,
         "client": row.args["client"],
     }
     record = insert(SecurityEvent).values(asked)
-    return Draft(to=user.email, locale=user.locale, context=context, template=template, once_sent=[record])
+    return _letter(user, context, template=template, once_sent=[record])
+
+
+def _not_me_link(user: User) -> str:
+    return public_url("auth.open_not_me", token=tokens.issue("not_me", user.security_stamp))
 
 
 @composes("register", FIRST_LINK)
@@ -52,6 +56,10 @@ def register(row: OutboxMessage) -> Draft | None:
     """A link to the address's own account-to-be; or, to somebody who has one, the way into that."""
     if user := User.by_email(row.args["email"]):
         return _reachable(user) and _reset_link(user, row, template="already_registered")
+    if EmailChange.reserves(row.args["email"]):
+        return Draft(
+            to=row.args["email"], context={"register_link": public_url("auth.register")}, template="address_kept"
+        )
     registration = db.session.merge(Registration(nonce=row.message_id, email=row.args["email"]))
     token = tokens.issue("register", registration.nonce)
     return Draft(
@@ -64,16 +72,11 @@ def register(row: OutboxMessage) -> Draft | None:
 
 
 @composes("password_changed", NOTICE)
-def password_changed(row: OutboxMessage) -> Draft | None:
+@composes("new_sign_in", NOTICE)
+def notice(row: OutboxMessage) -> Draft | None:
     """To the address the account had at that moment: a thief who changed it since must not be the one to be told."""
     user = _reachable(db.session.get(User, row.args["user_id"]))
-    return user and Draft(to=row.args["email"], locale=user.locale, context=_facts(user, row))
-
-
-@composes("new_sign_in", NOTICE)
-def new_sign_in(row: OutboxMessage) -> Draft | None:
-    user = _reachable(db.session.get(User, row.args["user_id"]))
-    return user and Draft(to=row.args["email"], locale=user.locale, context=_facts(user, row))
+    return user and _letter(user, _facts(row), to=row.args["email"])
 
 
 @composes("sign_in_failures", NOTICE)
@@ -82,13 +85,75 @@ def sign_in_failures(row: OutboxMessage) -> Draft | None:
     if user is None:
         return None
     counts = {"failures": row.args["failures"], "stopped_after": STOPPED_AFTER}
-    return Draft(to=user.email, locale=user.locale, context=_facts(user, row) | counts)
+    return _letter(user, _facts(row) | counts)
 
 
-def _facts(user: User, row: OutboxMessage) -> dict[str, Any]:
-    """What every notice tells: who, when, from where, and the way out."""
+@composes("change_email", LINK)
+def change_email(row: OutboxMessage) -> Draft | None:
+    """To the new address, unless it has an account or is kept for its former owner."""
+    change = EmailChange.waiting(row.args["nonce"])
+    if change is None or User.by_email(change.new_email) or EmailChange.reserves(change.new_email, change.user_id):
+        return None
+    token = tokens.issue("change_email", change.nonce)
+    context = {
+        "link": public_url("auth.open_change_email", token=token),
+        "life": tokens.max_age("change_email"),
+    }
+    return _letter(change.user, context, to=change.new_email)
+
+
+@composes("email_change_asked", NOTICE)
+def email_change_asked(row: OutboxMessage) -> Draft | None:
+    user = _reachable(db.session.get(User, row.args["user_id"]))
+    return user and _letter(user, _facts(row) | {"not_me_link": _not_me_link(user)}, to=row.args["email"])
+
+
+@composes("email_changed", NOTICE)
+def email_changed(row: OutboxMessage) -> Draft | None:
+    """To the old address, with the link that undoes the change for seven days after it."""
+    change = _finished(row)
+    if change is None or change.used_at is None:
+        return None
+    ends = change.used_at + EmailChange.UNDO
+    token = tokens.issue("undo_email_change", change.undo_nonce, int((ends - utcnow()).total_seconds()))
+    links = {"undo_link": public_url("auth.open_undo_email_change", token=token), "ends": ends}
+    return _letter(change.user, _facts(row) | links, to=change.old_email)
+
+
+@composes("email_confirmed", NOTICE)
+def email_confirmed(row: OutboxMessage) -> Draft | None:
+    change = _finished(row)
+    return _letter(change.user, _facts(row), to=change.new_email) if change else None
+
+
+def _finished(row: OutboxMessage) -> EmailChange | None:
+    """The change a notice is about, while it stands and its account can be reached."""
+    change = db.session.get(EmailChange, row.args["nonce"])
+    return change if change and change.undone_at is None and _reachable(change.user) else None
+
+
+@composes("email_taken_back", NOTICE)
+def email_taken_back(row: OutboxMessage) -> Draft:
+    """To the address that an undo link has displaced, which may be a thief's or, after a trick, an owner's."""
+    return Draft(to=row.args["email"], context={"name": row.args["name"], **_facts(row)})
+
+
+@composes("goodbye", NOTICE)
+def goodbye(row: OutboxMessage) -> Draft:
+    """The account is gone by now: all that is said travels in the row, which is wiped when it has left."""
+    facts = {"name": row.args["name"], "happened_at": row.created_at, "register_link": public_url("auth.register")}
+    return Draft(to=row.args["email"], context=facts, time_zone=row.args["time_zone"])
+
+
+def _letter(user: User, context: dict[str, Any], to: str | None = None, **more: Any) -> Draft:
+    """In the person's own language and time, to the account's address unless another is given."""
+    facts = {"name": user.name, **context}
+    return Draft(to=to or user.email, context=facts, locale=user.locale, time_zone=user.time_zone, **more)
+
+
+def _facts(row: OutboxMessage) -> dict[str, Any]:
+    """What every notice tells: when, from where, and the way out."""
     return {
-        "name": user.name,
         "happened_at": row.created_at,
         "client": row.args["client"],
         "reset_link": public_url("auth.reset_password_request"),

@@ -3,12 +3,13 @@
 from sqlalchemy import ColumnElement
 
 from app.auth.attempts import STOPPED_AFTER
-from app.auth.models import Registration, SecurityEvent, UserSession
+from app.auth.models import EmailChange, Registration, SecurityEvent, UserSession
 from app.database import db_now
 from app.email import purges
 from app.limits import RateLimit
 
 REGISTRATION_DAYS = 2  # a link lives a day, from the last of the tries to mail it
+UNDONE_DAYS = 8  # a change can be undone for seven
 EVENT_DAYS = 365
 FAILURE_DAYS = 30  # after the last failure; "in a row" has no end of its own
 
@@ -16,6 +17,12 @@ FAILURE_DAYS = 30  # after the last failure; "in a row" has no end of its own
 @purges(Registration)
 def _links_that_expired() -> ColumnElement[bool]:
     return Registration.created_at < _days_ago(REGISTRATION_DAYS)
+
+
+@purges(EmailChange)
+def _changes_that_are_history() -> ColumnElement[bool]:
+    dropped = EmailChange.used_at.is_(None) & (EmailChange.created_at < _days_ago(REGISTRATION_DAYS))
+    return dropped | (EmailChange.used_at < _days_ago(UNDONE_DAYS))
 
 
 @purges(SecurityEvent)

@@ -45,6 +45,16 @@ PURPOSES = {
         payload="the nonce of a Registration row, which holds the address",
         dead_when="the row is used, or an account with that address exists",
     ),
+    "change_email": Purpose(
+        life=timedelta(hours=1),
+        payload="the nonce of an EmailChange row",
+        dead_when="the row is used; the stamp has changed since, as by a later change that was finished",
+    ),
+    "undo_email_change": Purpose(
+        life=timedelta(days=7),
+        payload="the second nonce of an EmailChange row",
+        dead_when="it is used, or an earlier change was undone. Not the stamp: a thief may have changed the password",
+    ),
 }
 
 

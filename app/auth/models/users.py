@@ -121,9 +121,10 @@ class User(UserMixin, Base):
 
     def restore_email(self, email: str) -> None:
         """Give the account its former address back: links and sessions made since are dead, whoever made them."""
-        values = {"email": email, "email_key": address_key(email), "security_stamp": random_id()}
+        mine = update(User).where(User.id == self.id)
         # Whoever changed the address knew the password.
-        db.session.execute(update(User).where(User.id == self.id).values(values | {"password_hash": None}))
+        mine = mine.values(password_hash=None, security_stamp=random_id())
+        db.session.execute(mine.values(email=email, email_key=address_key(email)))
         self.end_sessions()
 
     def void_links(self) -> bool:
