@@ -161,11 +161,10 @@ def count_failure(name: str, subject: str, *, pausing: bool) -> int:
     return int(failures)
 
 
-def forget(name: str, *subjects: str) -> None:
+def forget(name: str, subject: str) -> None:
     """Failures in a row are over: a success came between."""
     if is_on():
-        keys = [_key(name, subject) for subject in subjects]
-        db.session.connection().execute(delete(RateLimit).where(RateLimit.key.in_(keys)))
+        db.session.connection().execute(delete(RateLimit).where(RateLimit.key == _key(name, subject)))
 
 
 def spend(name: str, most: int, seconds: float) -> None:

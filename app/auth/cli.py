@@ -14,7 +14,7 @@ from flask import Blueprint, current_app
 from app.auth import listing, operations, report, user_import
 from app.auth.forms import name_problem
 from app.auth.listing import plural
-from app.auth.models import EmailChange, User
+from app.auth.models import EmailChange, User, UserSession
 from app.auth.passwords import hash_password, password_problem
 from app.commands import CommandGroup
 from app.email import enqueue, parse_address
@@ -146,7 +146,7 @@ def sign_out(email: str | None, everybody: bool, yes: bool) -> None:
         _sign_out_everybody(yes)
         return
     user = _account(email)
-    sessions = len(report.live_sessions(user))
+    sessions = len(UserSession.of(user))
     operations.sign_out(user, operator())
     db.session.commit()
     click.echo(f"{user.email} is signed out everywhere: {plural(sessions, 'session')} ended.")

@@ -22,7 +22,7 @@ def disable(user: User, client: Client) -> bool:
     """Nobody gets in, from the next request on, and mail already queued goes to nobody; False if that is so already."""
     disabled = _change(User.id == user.id, User.disabled_at.is_(None), disabled_at=db_now(), security_stamp=random_id())
     if disabled:
-        _end_sessions(user)
+        user.end_sessions()
         user.record("disabled", client)
     return disabled
 
@@ -38,7 +38,7 @@ def enable(user: User, client: Client) -> bool:
 def sign_out(user: User, client: Client) -> None:
     """End every session of the account and kill every open link."""
     _change(User.id == user.id, security_stamp=random_id())
-    _end_sessions(user)
+    user.end_sessions()
     user.record("signed_out_by_operator", client)
 
 
@@ -74,7 +74,3 @@ def _change(*conditions: ColumnElement[bool], **values: Any) -> bool:
     """One conditional statement: of two operators at once, one does it."""
     changed = update(User).where(*conditions).values(**values).returning(User.id)
     return db.session.scalar(changed) is not None
-
-
-def _end_sessions(user: User) -> None:
-    db.session.execute(delete(UserSession).where(UserSession.user_id == user.id))

@@ -59,16 +59,9 @@ def facts(user: User) -> Facts:
         "password_changed_at": user.password_changed_at,
         "locale": user.locale,
         "time_zone": user.time_zone,
-        "sessions": [_use(session) | {"last_used_at": session.last_used_at} for session in live_sessions(user)],
+        "sessions": [_use(session) | {"last_used_at": session.last_used_at} for session in UserSession.of(user)],
         "events": [{"kind": event.kind} | _use(event) for event in _last_events(user)],
     }
-
-
-def live_sessions(user: User) -> list[UserSession]:
-    """Where somebody is signed in to the account, the last used first."""
-    query = select(UserSession).where(UserSession.user_id == user.id, UserSession.security_stamp == user.security_stamp)
-    sessions = db.session.scalars(query.order_by(UserSession.last_used_at.desc()))
-    return [session for session in sessions if session.is_alive() and not user.disabled_at]
 
 
 def _last_events(user: User) -> list[SecurityEvent]:

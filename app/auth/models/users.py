@@ -251,9 +251,10 @@ class UserSession(Base):
 
     @classmethod
     def of(cls, user: User) -> list[Self]:
-        """Those that live, the one used last first."""
+        """Those that live, the one used last first; none of a disabled account."""
         mine = select(cls).where(cls.user_id == user.id, cls.security_stamp == user.security_stamp)
-        return [found for found in db.session.scalars(mine.order_by(cls.last_used_at.desc())) if found.is_alive()]
+        found = db.session.scalars(mine.order_by(cls.last_used_at.desc()))
+        return [session for session in found if session.is_alive() and not user.disabled_at]
 
     @classmethod
     def end(cls, token: str) -> None:
