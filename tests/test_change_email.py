@@ -51,6 +51,17 @@ def address(app):
     return read
 
 
+def submitted_at_once(browsers):
+    """The statuses of the forms that these browsers have open, sent in parallel."""
+    statuses = []
+    threads = [Thread(target=lambda b=browser: statuses.append(b.submit().status_code)) for browser in browsers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return statuses
+
+
 def by_address(messages):
     return {message.recipients[0]: message for message in messages}
 
@@ -128,13 +139,7 @@ def test_of_many_parallel_posts_one_changes_it(app, signed_in, ask, postman):
     browsers = [Browser(app.test_client()) for _ in range(10)]
     for browser in browsers:
         browser.get(link)
-    statuses = []
-    threads = [Thread(target=lambda b=browser: statuses.append(b.submit().status_code)) for browser in browsers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(statuses) == [303] + [410] * 9
+    assert sorted(submitted_at_once(browsers)) == [303] + [410] * 9
     assert len(postman.deliver()) == 2
 
 
@@ -299,13 +304,7 @@ def test_an_undo_link_works_once_even_in_parallel(app, undo_link, postman):
     browsers = [Browser(app.test_client()) for _ in range(8)]
     for browser in browsers:
         browser.get(undo_link)
-    statuses = []
-    threads = [Thread(target=lambda b=browser: statuses.append(b.submit().status_code)) for browser in browsers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(statuses) == [303] + [410] * 7
+    assert sorted(submitted_at_once(browsers)) == [303] + [410] * 7
     assert len([message for message in postman.deliver() if "reset_password/" in message.body]) == 1
 
 
