@@ -31,6 +31,7 @@ FOR = {
     "/auth/register": EVERYBODY,
     "/auth/reset_password_request": EVERYBODY,
     "/auth/check_your_inbox": EVERYBODY,
+    "/auth/new_link": HOLDERS,
     "/auth/register/<token>": HOLDERS,
     "/auth/register/finish": HOLDERS,
     "/auth/reset_password/<token>": HOLDERS,
@@ -118,6 +119,7 @@ def assert_bound(answer):
     assert policy == {
         "default-src": "'none'",
         "object-src": "'none'",
+        "script-src": "'self'",
         "style-src": "'self'",
         "img-src": "'self'",
         "form-action": "'self'",
@@ -290,7 +292,7 @@ def test_a_page_for_the_holder_of_a_link_opens_to_nobody_else(visitor, alice, ru
     visitor.get("/auth/reset_password_request")
     fields = visitor.form.fields | {"password": PASSWORD, "password2": PASSWORD, "name": "Eve"}
     path = rule.replace("<token>", "made-up")
-    assert ask(visitor, "GET", path).status_code == 404
+    assert ask(visitor, "GET", path).status_code in (404, 405)
     posted = ask(visitor, "POST", path, data=fields, headers={"Referer": f"https://{HOST}{path}"})
     assert posted.status_code in (404, 405)
 
@@ -320,7 +322,7 @@ def test_every_page_of_somebody_signed_in_has_a_way_out(visitor, alice, path):
     "path", ["/static/", "/static", "/static/.", "/static/../", "/.git/HEAD", "/static/../wsgi.py"]
 )
 def test_no_folder_is_listed_and_nothing_served_from_outside(visitor, path):
-    assert ask(visitor, "GET", path).status_code == 404
+    assert ask(visitor, "GET", path).status_code in (404, 405)
 
 
 @pytest.mark.asvs("14.2.1")

@@ -65,6 +65,7 @@ ROUTES = {
     "/auth/check_your_inbox": "GET",
     "/auth/login": "GET POST",
     "/auth/logout": "POST",
+    "/auth/new_link": "POST",
     "/auth/not_me": "GET POST",
     "/auth/not_me/<token>": "GET",
     "/auth/register": "GET POST",

@@ -15,6 +15,7 @@ PUBLIC = {
     "auth.finish_registration",
     "auth.login",
     "auth.logout",
+    "auth.new_link",
     "auth.open_registration",
     "auth.open_reset_password",
     "auth.register",

@@ -1,25 +1,21 @@
 """From a mailed URL to a form: the token moves into the session, so that address bar, history and Referer hold none."""
 
-import logging
 import time
 from dataclasses import dataclass
 from hashlib import sha256
 
-from flask import redirect, render_template, session, url_for
+from flask import redirect, session, url_for
 from flask.typing import ResponseReturnValue
 from itsdangerous import BadData, SignatureExpired
 from werkzeug.exceptions import HTTPException
 
 from app.auth import tokens
-from app.security import client
-
-logger = logging.getLogger(__name__)
 
 FINISH_SECONDS = 15 * 60  # a link opened in time may be finished in peace
 
 
 class DeadLink(HTTPException):
-    """A link that opens nothing; each has a page of its own words and a way on."""
+    """A link that opens nothing; for its page see dead_links.py."""
 
     code: int
     reason: str
@@ -30,7 +26,13 @@ class DeadLink(HTTPException):
 
 
 class LinkExpired(DeadLink):
+    """Genuine, but too late; `payload` says what it would have opened."""
+
     code, reason = 410, "expired"
+
+    def __init__(self, purpose: str, payload: str) -> None:
+        super().__init__(purpose)
+        self.payload = payload
 
 
 class LinkUsed(DeadLink):
@@ -45,11 +47,6 @@ class LinkMissing(DeadLink):
     """The form's own address without a link: a bookmark, or a link that was finished in another tab."""
 
     code, reason = 404, "missing"
-
-
-def show_dead_link(link: DeadLink) -> ResponseReturnValue:
-    logger.warning("%s link refused: %s, network %s", link.purpose, link.reason, client()["network"] or "unknown")
-    return render_template("auth/dead_link.html", reason=link.reason, purpose=link.purpose), link.code
 
 
 @dataclass(frozen=True)
@@ -79,8 +76,8 @@ def opened(purpose: str, token: str) -> Link:
     """The link of a mailed URL. Raises DeadLink."""
     try:
         return Link(purpose, token, tokens.redeem(purpose, token))
-    except SignatureExpired:
-        raise LinkExpired(purpose) from None
+    except SignatureExpired as error:
+        raise LinkExpired(purpose, str(error.payload)) from None
     except BadData:
         raise LinkBroken(purpose) from None
 

@@ -14,14 +14,17 @@ from app.security import client
 KINDS = ("reset_password", "register")
 
 
-def promise(kind: str, email: str) -> ResponseReturnValue:
-    """Put one row into the outbox and say "check your inbox". Raises Limited for a network that asks too often."""
+def promise(kind: str, email: str, shown: str | None = None) -> ResponseReturnValue:
+    """Put one row into the outbox and say "check your inbox". Raises Limited for a network that asks too often.
+
+    `shown` stands for an address that was not typed here and is not to be told.
+    """
     known = device.knows_address(email)
     if not known:
         limits.take(limits.MAILS_FROM, client()["network"])
     row = _row(kind, email, known)
     db.session.commit()
-    session["inbox"] = {"kind": kind, "email": email, "reference": row.reference}
+    session["inbox"] = {"kind": kind, "email": shown or email, "reference": row.reference}
     return redirect(url_for("auth.check_your_inbox"), 303)
 
 
