@@ -4,7 +4,7 @@ import logging
 from contextlib import suppress
 from datetime import timedelta
 
-from flask import Flask, Response, current_app, make_response, render_template, request
+from flask import Flask, Response, current_app, g, make_response, render_template, request
 from flask_babel import force_locale, format_timedelta
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
@@ -64,12 +64,24 @@ def _when(error: HTTPException) -> str:
 
 
 def show_expired_form(error: CSRFError) -> Response:
+    """Show the page again with what was typed, to be sent again; one without a form where that page is no more."""
     logger.warning("form refused on %s: %s", request.url_rule, error.description)
-    title, text = (
-        _("Please send it again"),
-        _("This page was open for too long, or in a browser that keeps no cookies."),
-    )
-    return make_response(render_template("errors/error.html", code=400, title=title, text=text), 400)
+    g.form_expired = True
+    try:
+        return make_response(_page_of_the_form() or render_template("errors/expired_form.html"), 400)
+    except DATABASE_AWAY as outage:
+        return show_outage(outage)
+
+
+def _page_of_the_form() -> str | None:
+    """What GET shows, which changes nothing: there, Form takes over what was typed, and fields hide passwords."""
+    request.method = "GET"
+    with suppress(HTTPException):
+        if request.url_rule and "GET" in (request.url_rule.methods or ()):
+            refusal = current_app.preprocess_request()
+            page = make_response(refusal or current_app.dispatch_request())
+            return page.get_data(as_text=True) if page.status_code == 200 else None
+    return None
 
 
 def show_outage(error: Exception) -> Response:
