@@ -7,7 +7,7 @@ from functools import cache
 from zoneinfo import available_timezones
 
 from babel import Locale
-from flask import Response, current_app, make_response, render_template
+from flask import Response, current_app, g, make_response, render_template, request, session
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
@@ -37,6 +37,11 @@ JOINERS = "\u200c\u200d"  # which Persian and Indian names need
 def form_page(template: str, form: FlaskForm, **context: object) -> Response:
     """The page of a form: 422 where what was sent is refused, so that no tool takes the refusal for a success."""
     return make_response(render_template(template, form=form, **context), 422 if form.errors else 200)
+
+
+def remember_address(email: str) -> None:
+    """Have it stand in the next form that asks this browser for an address, until it is signed out."""
+    session["address"] = email
 
 
 def is_address(form: FlaskForm, field: Field) -> None:
@@ -72,30 +77,41 @@ def is_good_password(form: "NewPassword", field: Field) -> None:
         raise ValidationError(problem)
 
 
-def address_field() -> EmailField:
+def address_field(label: str = _l("E-mail address")) -> EmailField:
     required = InputRequired(_l("Enter your e-mail address."))
-    return EmailField(_l("E-mail address"), validators=[required, is_address])
+    return EmailField(label, validators=[required, is_address])
 
 
 def current_password_field() -> PasswordField:
     return PasswordField(_l("Your present password"), [InputRequired(_l("Enter your present password."))])
 
 
-class AddressForm(FlaskForm):
+class Form(FlaskForm):
+    class Meta(FlaskForm.Meta):
+        def wrap_formdata(self, form: FlaskForm, formdata: object) -> object:
+            """What was typed, also where it came too late to count: see errors.show_expired_form."""
+            return request.form if "form_expired" in g else super().wrap_formdata(form, formdata)
+
+
+class AddressForm(Form):
     """Asks for an address: to register, or to reset the password."""
 
     email = address_field()
     submit = SubmitField()
 
+    def __init__(self) -> None:
+        super().__init__()
+        if not self.is_submitted():
+            self.email.data = self.email.data or session.get("address")  # see remember_address
 
-class SignInForm(FlaskForm):
-    email = address_field()
+
+class SignInForm(AddressForm):
     password = PasswordField(_l("Password"), [InputRequired(_l("Enter your password."))])
     remember = BooleanField(_l("Keep me signed in on this device"))
     submit = SubmitField(_l("Sign in"))
 
 
-class LinkForm(FlaskForm):
+class LinkForm(Form):
     """A form that acts on the link this browser has opened, and on no other."""
 
     link = HiddenField()
@@ -155,7 +171,7 @@ class FinishRegistrationForm(ResetPasswordForm):
         return [*super().about(), self.name.data or ""]
 
 
-class ProofForm(FlaskForm):
+class ProofForm(Form):
     """Asks for the password again."""
 
     current_password = current_password_field()
@@ -175,7 +191,7 @@ class ChangePasswordForm(NewPassword, ProofForm):
 
 
 class ChangeEmailForm(ProofForm):
-    email = address_field()
+    email = address_field(_l("New e-mail address"))
     submit = SubmitField(_l("Send the link"))
 
     def __init__(self, present: str) -> None:
@@ -191,7 +207,7 @@ class DeleteForm(ProofForm):
     submit = SubmitField(_l("Delete my account"))
 
 
-class ProfileForm(FlaskForm):
+class ProfileForm(Form):
     name = StringField(_l("Your name"), [is_name], filters=[strip])
     locale = SelectField(_l("Language of pages and mails"))
     time_zone = SelectField(_l("Time zone"))

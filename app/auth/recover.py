@@ -7,11 +7,11 @@ from flask_babel import gettext as _
 
 from app import limits
 from app.auth import attempts, bp, links
-from app.auth.forms import AddressForm, NotMeForm, ResetPasswordForm, form_page
+from app.auth.forms import AddressForm, NotMeForm, ResetPasswordForm, form_page, remember_address
 from app.auth.models import User
 from app.auth.passwords import hash_password
 from app.auth.promises import promise
-from app.auth.sign_in import end_session
+from app.auth.sign_in import lead_to_sign_in
 from app.auth.tokens import max_age
 from app.email import enqueue
 from app.extensions import db
@@ -24,6 +24,7 @@ def reset_password_request() -> ResponseReturnValue:
     form = AddressForm()
     if not form.validate_on_submit():
         return form_page("auth/reset_password_request.html", form)
+    remember_address(form.email.data or "")
     return promise("reset_password", form.email.data or "")
 
 
@@ -53,11 +54,8 @@ def reset_password() -> ResponseReturnValue:
     if not user.change_password(hash_password(form.password.data or "")):
         raise links.LinkUsed(link.purpose)
     announce_reset(user)
-    end_session()
-    db.session.commit()
-    flash(_("Your password has been changed. Sign in with the new one."))
     # Not signed in: whoever holds the link has proven a mailbox, not that they will remember the password.
-    return redirect(url_for("auth.login"), 303)
+    return lead_to_sign_in(user, _("Your password has been changed. Sign in with the new one."))
 
 
 @bp.route("/not_me/<token>")

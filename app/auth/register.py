@@ -3,16 +3,15 @@
 So nobody can lie in wait in an account that was registered with a stranger's address ("pre-hijacking").
 """
 
-from flask import flash, redirect, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from app.auth import attempts, bp, links
-from app.auth.forms import AddressForm, FinishRegistrationForm, form_page
+from app.auth.forms import AddressForm, FinishRegistrationForm, form_page, remember_address
 from app.auth.models import Registration, User
 from app.auth.passwords import hash_password
 from app.auth.promises import promise
-from app.auth.sign_in import end_session
+from app.auth.sign_in import lead_to_sign_in
 from app.extensions import db
 from app.security import client
 
@@ -23,6 +22,7 @@ def register() -> ResponseReturnValue:
     form = AddressForm()
     if not form.validate_on_submit():
         return form_page("auth/register.html", form)
+    remember_address(form.email.data or "")
     return promise("register", form.email.data or "")
 
 
@@ -45,10 +45,7 @@ def finish_registration() -> ResponseReturnValue:
     if user is None:
         raise links.LinkUsed(link.purpose)
     welcome(user)
-    end_session()
-    db.session.commit()
-    flash(_("Your account is ready. Sign in with your new password."))
-    return redirect(url_for("auth.login"), 303)
+    return lead_to_sign_in(user, _("Your account is ready. Sign in with your new password."))
 
 
 def welcome(user: User) -> None:

@@ -10,7 +10,7 @@ from flask_wtf import FlaskForm
 from app import limits
 from app.auth import bp, device
 from app.auth.attempts import STOPPED_AFTER, Attempt
-from app.auth.forms import SignInForm, form_page
+from app.auth.forms import SignInForm, form_page, remember_address
 from app.auth.models import User, UserSession
 from app.auth.passwords import hash_password, needs_rehash, verify_password
 from app.database import DATABASE_AWAY
@@ -50,6 +50,7 @@ def login() -> ResponseReturnValue:
             return redirect(after, 303)
         except RefusedError as refusal:
             form.form_errors.append(str(refusal))
+            remember_address(form.email.data or "")  # for the page where they have forgotten it
     elif current_user.is_authenticated and not form.is_submitted():
         return redirect(after, 303)
     return form_page("auth/login.html", form)
@@ -124,6 +125,15 @@ def start_session(user: User, *, remember: bool) -> None:
     user.record("signed_in", client())
     renew_session(user, remember=remember)
     device.remember(user)
+
+
+def lead_to_sign_in(user: User, message: str) -> ResponseReturnValue:
+    """Commit, and sign this browser out; the page that follows has the account's address filled in."""
+    end_session()
+    db.session.commit()
+    remember_address(user.email)
+    flash(message)
+    return redirect(url_for("auth.login"), 303)
 
 
 def renew_session(user: User, *, remember: bool) -> None:

@@ -24,8 +24,8 @@ LIST_LENGTH = 100  # every mail listed is read and parsed
 
 MAIL_PAGE_HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; object-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
-        "frame-src 'self'; frame-ancestors 'none'"
+        "default-src 'none'; object-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-src 'self'; frame-ancestors 'none'"
     ),
 }
 FRAME_HEADERS = {
