@@ -37,11 +37,13 @@ def show_error(error: HTTPException) -> Response:
 
 def _error_page(error: HTTPException) -> Response:
     titles = {
+        403: _("This was sent from elsewhere"),
         404: _("Page not found"),
         413: _("That was too much"),
         429: _("Please wait a little"),
     }
     texts = {
+        403: _("The form came from another site, and nothing was done. Open the page here and send it again."),
         404: _("The address may be mistyped, or the page may have moved."),
         405: _("This page cannot be used that way."),
         413: _("What was sent is larger than this site takes."),
