@@ -1,4 +1,4 @@
-"""A form that was open for too long, or in a tab that another one has overtaken, is asked for again: nothing is lost."""
+"""A form that was open for too long, or in a tab that another one has overtaken, is asked for again."""
 
 import pytest
 
