@@ -299,7 +299,7 @@ COSTLY_BCRYPT = r"\$(0[6-9]|1[0-5])\$[./A-Za-z0-9]{53}"
 hash_letters = st.sampled_from("$:,=./+0129ab\0é\ud800") | st.characters()
 
 
-@pytest.mark.parametrize("text", HASHES, ids=lambda text: text[:14])
+@pytest.mark.parametrize("text", HASHES, ids=lambda text: text[:6])
 def test_a_hash_to_be_changed_opens_as_it_is(text):
     assert verify_password(RIGHT, text)
     assert not verify_password("a wrong password", text)

@@ -215,6 +215,7 @@ def test_b15_scanners_that_open_a_link_change_nothing(local, visitor, alice, kin
 @pytest.mark.parametrize(
     ("key", "status"),
     [(FORMER_KEY, 200), ("a key that was dropped long ago, too", 404), ("the key of the staging site, longer", 404)],
+    ids=["former", "dropped", "staging"],
 )
 def test_b17_links_of_the_former_key_are_good_and_of_no_other(local, visitor, alice, key, status):
     token = mint("reset_password", stamp_of(local, alice), key=key)
