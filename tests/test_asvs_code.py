@@ -88,11 +88,18 @@ def test_what_a_person_is_called_is_no_pattern(name):
 
 
 @pytest.mark.asvs("1.2.3", "3.2.3", "3.5.6", "3.5.7", "3.7.1", "15.3.6", "14.3.3")
-def test_there_is_no_script_anywhere(root, templates):
+def test_there_is_one_script_and_it_makes_no_markup_and_asks_nobody(root, templates):
     files = [path for path in root.glob("app/static/**/*") if path.is_file()]
-    assert {path.suffix for path in files} == {".css", ".svg"}
+    assert {path.name for path in files} == {"style.css", "rekey.js", "mark.svg"}
+    ours = "<script src=\"{{ url_for('static', filename='rekey.js') }}\" type=\"module\"></script>"
+    assert [path.name for path, text in templates.items() if ours in text] == ["base.html"]
     for text in [*templates.values(), *(path.read_text() for path in files)]:
+        text = text.replace(ours, "")
         assert not re.search(r"<script|\bon[a-z]+\s*=\s*[\"']|javascript:|<object|<embed|<applet|@import", text, re.I)
+    script = (root / "app/static/rekey.js").read_text()
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function\(|fetch|XMLHttp|import", script
+    )
 
 
 @pytest.mark.asvs("11.1.3", "11.2.1")

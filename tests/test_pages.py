@@ -31,7 +31,8 @@ def test_a_page_is_one_document_with_one_heading(client, url):
     assert re.search(r"<title>[^<]+ \u2013 Rekey</title>", page)
     scripts = re.findall(r"<script(.*?)>(.*?)</script>", page, re.DOTALL)
     assert [
-        (bool(re.fullmatch(r' src="/static/rekey\.js\?v=[0-9a-f]{12}" defer', how)), what) for how, what in scripts
+        (bool(re.fullmatch(r' src="/static/rekey\.js\?v=[0-9a-f]{12}" type="module"', how)), what)
+        for how, what in scripts
     ] == [(True, "")]
     assert "style=" not in page
 

@@ -1,6 +1,5 @@
 // Every page works without this file. It adds: Show beside passwords, focus where an error link leads, and the typed
 // address on the way from sign-in to the forgot page.
-"use strict";
 
 function offerToShow(button) {
   const input = document.getElementById(button.getAttribute("aria-controls"));
