@@ -170,10 +170,10 @@ def safe_next() -> str | None:
 def this_page() -> str:
     """Where a form in the head or foot of this page leads back to: never to a mailed token, nor where only POST does.
 
-    A page that was not found may have a token in its path, too.
+    Home, where a path was not found: anything may be in it.
     """
     rule = request.url_rule
-    if rule is None or "GET" not in (rule.methods or ()):
+    if rule is None or request.endpoint == "static" or "GET" not in (rule.methods or ()):
         return url_for("main.home")
     path = request.script_root + request.path
     if "token" in rule.arguments:

@@ -244,7 +244,8 @@ def test_the_way_back_leads_to_no_other_site(visitor, path):
 
 
 @pytest.mark.parametrize(
-    "url", ["/nothing", "/nothing/a%20b", "/?c=%FF", "/auth/logout", "/language", "/auth/reset_password"]
+    "url",
+    ["/nothing", "/nothing/a%20b", "/static/none.css", "/?c=%FF", "/auth/logout", "/language", "/auth/reset_password"],
 )
 def test_the_switch_works_on_pages_that_are_errors(visitor, url):
     assert visitor.get(url).status_code in (400, 404, 405)
