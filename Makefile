@@ -8,16 +8,17 @@ export FLASK_CONFIG PORT
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
+COMPILED := $(patsubst %.po,%.mo,$(wildcard app/translations/*/LC_MESSAGES/messages.po))
 LOCK := uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --exclude-newer "7 days" \
 	--generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test attack chaos bench-mail bench-timing asvs check clean lock
+.PHONY: help install run test attack chaos bench-mail bench-timing translate asvs check clean lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(INSTALLED) ## Create .venv with everything in it (run, test and check do so by themselves)
+install: $(INSTALLED) $(COMPILED) ## Create .venv with everything in it (run, test and check do so by themselves)
 
 $(INSTALLED): requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -28,6 +29,10 @@ $(INSTALLED): requirements-dev.txt
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.txt
 	@touch $@
+
+# By no setting of this machine: translations need none.
+%.mo: %.po | $(INSTALLED)
+	@FLASK_CONFIG=testing $(BIN)/flask translate compile
 
 run: install ## Serve on http://127.0.0.1:5000 with a mailbox for every mail (another port: make run PORT=8000)
 	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null \
@@ -50,6 +55,10 @@ bench-mail: install ## Measure how fast promised mail leaves, beside bare smtpli
 
 bench-timing: install ## Measure whether the time of an answer tells who has an account
 	@$(BIN)/python -W ignore -m benchmarks.timing
+
+translate: install ## Collect the messages of the source into app/translations/*/LC_MESSAGES/messages.po
+	@FLASK_CONFIG=testing $(BIN)/flask translate extract
+	@FLASK_CONFIG=testing $(BIN)/flask translate update
 
 asvs: install ## Write docs/asvs.md anew, after changing docs/asvs.toml or a mark on a test
 	@$(BIN)/python -m scripts.asvs

@@ -78,7 +78,7 @@ class Config:
 
     DEV_MAILBOX = False
     READS_ENVIRONMENT = True
-    LANGUAGES = ("en",)
+    LANGUAGES = ("en", "pt_BR", "zh_Hant_TW")  # the first for whoever asks for none of them
     MAX_CONTENT_LENGTH = 64 * 1024
     PERMANENT_SESSION_LIFETIME = timedelta(days=30)  # of the cookie; the session row ends on its own clock
     SESSION_COOKIE_SAMESITE = "Lax"  # Strict would drop the link parked by a click in a webmail page

@@ -3,12 +3,13 @@
 import logging
 import re
 from collections.abc import Iterable
+from datetime import timedelta
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl, urlsplit
 
-from flask import Flask, Response, abort, current_app, request
+from flask import Flask, Response, abort, current_app, request, url_for
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ SYSTEMS = {
 }
 # Controls but tab, CR and LF, which forms refuse in words; and what Werkzeug makes of broken UTF-8.
 MALFORMED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd\ud800-\udfff]")
+COOKIE_LIFE = timedelta(days=365)
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -161,13 +163,53 @@ def add_headers(response: Response) -> Response:
 
 
 def safe_next() -> str | None:
-    """The `next` parameter where it is a path on this site, else None.
+    """The `next` parameter where it is a path on this site, else None."""
+    return own_path(request.args.get("next", ""))
+
+
+def this_page() -> str:
+    """Where a form in the head or foot of this page leads back to: never to a mailed token, nor where only POST does.
+
+    Home, where a path was not found: anything may be in it.
+    """
+    rule = request.url_rule
+    if rule is None or request.endpoint == "static" or "GET" not in (rule.methods or ()):
+        return url_for("main.home")
+    path = request.script_root + request.path
+    if "token" in rule.arguments:
+        return path.rpartition("/")[0]
+    query = request.query_string.decode("latin-1")
+    return own_path(f"{path}?{query}" if query else path) or own_path(path) or url_for("main.home")
+
+
+def own_path(path: str) -> str | None:
+    """The path where it leads to a page of this site, else None.
 
     Browsers read `//host`, `/\\host` and a path with a tab or newline in it as another site.
     """
-    path = request.args.get("next", "")
     printable = path.isascii() and path.isprintable() and "\\" not in path and " " not in path
     return path if printable and path.startswith("/") and not path.startswith("//") else None
+
+
+def read_cookie(name: str) -> str | None:
+    return request.cookies.get(_cookie_name(name))
+
+
+def set_cookie(response: Response, name: str, value: str) -> None:
+    """One of ours that lasts a year, signed in or not."""
+    response.set_cookie(_cookie_name(name), value, max_age=COOKIE_LIFE, **_cookie_flags())
+
+
+def delete_cookie(response: Response, name: str) -> None:
+    response.delete_cookie(_cookie_name(name), **_cookie_flags())
+
+
+def _cookie_flags() -> dict[str, Any]:
+    return {"secure": current_app.config["SESSION_COOKIE_SECURE"], "httponly": True, "samesite": "Lax"}
+
+
+def _cookie_name(name: str) -> str:
+    return f"__Host-{name}" if current_app.config["SESSION_COOKIE_SECURE"] else name
 
 
 def public_url(endpoint: str, **values: Any) -> str:

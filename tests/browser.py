@@ -32,6 +32,7 @@ class FormReader(HTMLParser):
     def handle_endtag(self, tag):
         if tag == "form":
             self.inside_form = False
+        self.inside_main &= tag != "main"
 
 
 class Browser:

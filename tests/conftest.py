@@ -8,7 +8,7 @@ import pytest
 import time_machine
 from sqlalchemy import create_engine, text
 
-from app import create_app
+from app import create_app, translate
 from app.auth.models import User
 from app.auth.passwords import hash_password
 from app.email.outbox import claim, deliver
@@ -20,6 +20,12 @@ from tests.postgres import private_server
 
 PASSWORD = "correct horse battery staple"
 NEW_PASSWORD = "a stitch in time saves nine"
+
+
+def pytest_sessionstart(session):
+    """Compile the translations, for whoever runs pytest without make."""
+    for language in translate.stale(Testing.LANGUAGES):
+        translate.compile_catalogue(language)
 
 
 @pytest.fixture

@@ -148,7 +148,7 @@ def test_name_and_time_zone_are_changed_and_used(signed_in, user):
     assert answer.status_code == 303
     found = user()
     assert (found.name, found.locale, found.time_zone) == ("Alicia Ω", "en", "Asia/Taipei")
-    assert "CST" in signed_in.get("/account").text
+    assert "GMT+08:00" in signed_in.get("/account").text
     assert "Alicia Ω" in signed_in.page.text
 
 

@@ -25,6 +25,7 @@ FOR = {
     "/": EVERYBODY,
     "/.well-known/security.txt": EVERYBODY,
     "/healthz": EVERYBODY,
+    "/language": EVERYBODY,
     "/static/<path:filename>": EVERYBODY,
     "/auth/login": EVERYBODY,
     "/auth/logout": EVERYBODY,

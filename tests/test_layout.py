@@ -23,12 +23,14 @@ MAY_IMPORT = {
         "app.security",
         "config",
     },
-    "app.main": {"app.auth.models"},
-    "app.auth": {"app.email", "app.limits", "app.security"},
+    "app.main": {"app.auth.models", "app.i18n", "app.security"},
+    "app.auth": {"app.email", "app.i18n", "app.limits", "app.security"},
     "app.email": {"app.limits"},
     "app.limits": set(),
     "app.errors": {"app.i18n"},
-    "app.i18n": set(),
+    "app.i18n": {"app.languages", "app.security", "app.translate"},
+    "app.languages": set(),
+    "app.translate": set(),
     "app.rekey": set(),
     "app.security": set(),
     "app.extensions": set(),
@@ -61,6 +63,7 @@ ROUTES = {
     "/auth/undo_email_change": "GET POST",
     "/auth/undo_email_change/<token>": "GET",
     "/healthz": "GET",
+    "/language": "POST",
     "/static/<path:filename>": "GET",
     "/auth/check_your_inbox": "GET",
     "/auth/login": "GET POST",
@@ -183,6 +186,7 @@ def test_only_views_commands_and_the_worker_commit(modules):
         "app.email.cli",
         "app.email.outbox",
         "app.email.purge",
+        "app.main.language",
     }
 
 

@@ -131,7 +131,7 @@ def test_the_reset_mail_says_what_a_person_needs(messages):
         assert "If you did not ask for this, nothing has changed." in text
         assert "/auth/not_me/" in text
         assert "From: Firefox (Linux), network 127.0.0.1" in text
-        assert re.search(r"Asked: \w+ \d+, \d{4}, \d\d:\d\d UTC", text)
+        assert re.search(r"Asked: \w+ \d+, \d{4}, \d+:\d\d [AP]M UTC", text)
 
 
 def test_page_and_mail_share_a_reference(browser, postman, alice):

@@ -26,7 +26,7 @@ PUBLIC_PAGES = [
 def test_a_page_is_one_document_with_one_heading(client, url):
     page = client.get(url).text
     assert page.startswith("<!doctype html>")
-    assert '<html lang="en">' in page
+    assert '<html lang="en" dir="ltr">' in page
     assert page.count("<h1") == page.count("<main") == 1
     assert re.search(r"<title>[^<]+ \u2013 Rekey</title>", page)
     scripts = re.findall(r"<script(.*?)>(.*?)</script>", page, re.DOTALL)

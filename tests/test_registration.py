@@ -1,5 +1,6 @@
 """An account is created once its address is proven, and not before."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -49,7 +50,7 @@ def test_a_taken_address_gets_the_same_answer_and_another_mail(app, browser, pos
     def ask(address):
         browser = Browser(app.test_client())
         answer = browser.register(address)
-        page = browser.page.text.replace(address, "ADDRESS")
+        page = re.sub(r'(name="csrf_token" value=)"[^"]+"', r"\1", browser.page.text.replace(address, "ADDRESS"))
         reference = page.partition('class="reference">')[2].partition("<")[0]
         return answer.status_code, answer.location, sorted(answer.headers.keys()), page.replace(reference, "REFERENCE")
 

@@ -5,11 +5,14 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from werkzeug.utils import redirect
 
+from app.security import this_page
+
 PUBLIC = {
     "static",
     "main.healthz",
     "main.home",
     "main.security_txt",
+    "main.choose_language",
     "main.change_password",  # leads to a page that needs one
     "auth.check_your_inbox",
     "auth.finish_registration",
@@ -40,5 +43,5 @@ def require_sign_in() -> ResponseReturnValue | None:
     """Lead to sign-in, and from there back; a form that was sent is not sent again."""
     if request.endpoint is None or request.endpoint in PUBLIC or current_user.is_authenticated:
         return None
-    after = request.full_path.rstrip("?") if request.method == "GET" else None
+    after = this_page() if request.method == "GET" else None
     return redirect(url_for("auth.login", next=after), 303)

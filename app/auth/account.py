@@ -1,8 +1,8 @@
 """The account pages: what a person may see and change."""
 
-from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
+from flask import Blueprint, abort, flash, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import get_locale
+from flask_babel import get_locale, refresh
 from flask_babel import gettext as _
 from flask_login import current_user
 from sqlalchemy import select
@@ -15,6 +15,7 @@ from app.auth.passwords import hash_password
 from app.auth.sign_in import end_session, is_confirmed, renew_session
 from app.email import enqueue
 from app.extensions import db
+from app.i18n import forget_choice
 from app.security import client
 
 bp = Blueprint("account", __name__, url_prefix="/account")
@@ -52,8 +53,12 @@ def profile() -> ResponseReturnValue:
     current_user.name = form.name.data
     current_user.locale, current_user.time_zone = form.locale.data or None, form.time_zone.data or None
     db.session.commit()
+    refresh()  # what follows is said in the language just chosen
     flash(_("Saved."))
-    return redirect(url_for("account.profile"), 303)
+    response = make_response(redirect(url_for("account.profile"), 303))
+    if current_user.locale is None:
+        forget_choice(response)
+    return response
 
 
 @bp.route("/password", methods=["GET", "POST"])
@@ -78,7 +83,7 @@ def delete() -> ResponseReturnValue:
         return form_page("account/delete.html", form)
     goodbye = {"name": current_user.name, "time_zone": current_user.time_zone}
     for address in (current_user.email, *EmailChange.left_by(current_user)):
-        enqueue("goodbye", goodbye | {"email": address}, address=address, locale=current_user.locale)
+        enqueue("goodbye", goodbye | {"email": address}, address=address, locale=str(get_locale()))
     end_session()
     delete_account(current_user, client())
     db.session.commit()

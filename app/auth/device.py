@@ -4,18 +4,18 @@ Only this site can make such a digest, so holding one proves an earlier sign-in;
 says nothing to whoever reads it.
 """
 
-from datetime import timedelta
 from hmac import compare_digest
 
-from flask import Response, after_this_request, current_app, request
+from flask import Response, after_this_request
 
 from app.auth.models import User
 from app.email import address_key
 from app.keys import keyed_digests
+from app.security import read_cookie, set_cookie
 
+COOKIE = "device"
 DIGITS = 32  # of a digest: 128 bits
 MOST = 20  # digests in one cookie; the oldest go
-LIFE = timedelta(days=365)
 
 
 def knows_address(address: str) -> bool:
@@ -34,10 +34,8 @@ def remember(user: User) -> None:
     kept = [digest for digest in _held() if digest not in new]
 
     @after_this_request
-    def set_cookie(response: Response) -> Response:
-        secure = current_app.config["SESSION_COOKIE_SECURE"]
-        value = ".".join([*kept, *new][-MOST:])
-        response.set_cookie(_name(), value, max_age=LIFE, secure=secure, httponly=True, samesite="Lax")
+    def keep(response: Response) -> Response:
+        set_cookie(response, COOKIE, ".".join([*kept, *new][-MOST:]))
         return response
 
 
@@ -47,7 +45,7 @@ def _knows(subject: str) -> bool:
 
 
 def _held() -> list[str]:
-    value = request.cookies.get(_name(), "")
+    value = read_cookie(COOKIE) or ""
     return [digest for digest in value.split(".") if digest and digest.isascii()][:MOST]
 
 
@@ -61,7 +59,3 @@ def _address(address: str) -> str:
 
 def _account(user: User) -> str:
     return f"account {user.id}"
-
-
-def _name() -> str:
-    return "__Host-device" if current_app.config["SESSION_COOKIE_SECURE"] else "device"

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from zoneinfo import available_timezones
 
-from babel import Locale
-from flask import Response, current_app, g, make_response, render_template, request, session
+from flask import Response, g, make_response, render_template, request, session
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
@@ -27,10 +26,12 @@ from app.auth.links import Link
 from app.auth.models import User
 from app.auth.passwords import password_problem
 from app.email import address_key, parse_address
+from app.i18n import own_names
 
 LONGEST_NAME = 64
 NOT_IN_NAMES = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}  # Unicode categories; the bidi overrides are in Cf
 LIKE_A_LINK = re.compile(r"[/\\@]|:\S|\w[.。]\w\w")  # a mail program would make one of it, in a mail that we signed
+NOT_OFFERED = _l("Choose one of the list.")  # WTForms has words of its own
 JOINERS = "\u200c\u200d"  # which Persian and Indian names need
 
 
@@ -209,14 +210,13 @@ class DeleteForm(ProofForm):
 
 class ProfileForm(Form):
     name = StringField(_l("Your name"), [is_name], filters=[strip])
-    locale = SelectField(_l("Language of pages and mails"))
-    time_zone = SelectField(_l("Time zone"))
+    locale = SelectField(_l("Language of pages and mails"), invalid_choice_message=NOT_OFFERED)  # type: ignore[call-arg]
+    time_zone = SelectField(_l("Time zone"), invalid_choice_message=NOT_OFFERED)  # type: ignore[call-arg]
     submit = SubmitField(_l("Save"))
 
     def __init__(self, user: User) -> None:
         super().__init__(obj=user)
-        own_names = [(tag, Locale.parse(tag).get_display_name(tag) or tag) for tag in current_app.config["LANGUAGES"]]
-        self.locale.choices = [("", _("As the browser says")), *own_names]
+        self.locale.choices = [("", _("As the browser says")), *own_names().items()]
         self.time_zone.choices = [("", "UTC"), *((zone, zone.replace("_", " ")) for zone in time_zones())]
 
 

@@ -1,10 +1,10 @@
-"""Home, health, and the static files."""
+"""Home, health, the choice of a language, and the static files."""
 
 from flask import Flask
 
 
 def init_app(app: Flask) -> None:
-    from app.main import routes, static_files
+    from app.main import language, routes, static_files  # noqa: F401 - language registers itself
 
     app.register_blueprint(routes.bp)
     static_files.init_app(app)
