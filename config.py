@@ -73,6 +73,9 @@ class Config:
     TRUSTED_PROXIES: int = 0
     TRUSTED_HOSTS: list[str] = []
     APP_NAME: str = "Rekey"
+    BRAND_COLOR: str = "#7a5c12"
+    BRAND_COLOR_DARK: str = "#d9b45b"
+    OVERRIDES_DIR: str = ""
     SUPPORT_EMAIL: str = ""
     SECURITY_CONTACT: str = ""
 

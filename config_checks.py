@@ -7,6 +7,7 @@ from contextlib import suppress
 from email.errors import HeaderParseError
 from email.headerregistry import Address
 from email.utils import parseaddr
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,8 +20,20 @@ HOST = r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*"
 MAIL_DELIVERIES = ("thread", "worker", "off")
 
 
+PAPERS = {"BRAND_COLOR": ("#f6f3ec", "#fffdf8"), "BRAND_COLOR_DARK": ("#16150f", "#201e17")}  # as in style.css
+LEAST_CONTRAST = 4.5  # of text on paper (WCAG 2.2, 1.4.3)
+
+
 def problems_with(settings: dict[str, Any]) -> list[str]:
-    checks = (_key_problems, _url_problems, _database_problems, _name_problems, _mail_problems, _range_problems)
+    checks = (
+        _key_problems,
+        _url_problems,
+        _database_problems,
+        _name_problems,
+        _mail_problems,
+        _range_problems,
+        _look_problems,
+    )
     return [problem for check in checks for problem in check(settings)]
 
 
@@ -135,6 +148,33 @@ def _range_problems(settings: dict[str, Any]) -> Iterator[str]:
     for name, (least, most) in RANGES.items():
         if not least <= settings[name] <= most:
             yield f"{name} is {settings[name]}: use {least} to {most}."
+
+
+def _look_problems(settings: dict[str, Any]) -> Iterator[str]:
+    for name, papers in PAPERS.items():
+        color = settings[name]
+        if not re.fullmatch("#[0-9a-fA-F]{6}", color):
+            yield f"{name} is {color!r}: give six hexadecimal digits, as in #7a5c12."
+        elif (ratio := min(contrast(color, paper) for paper in papers)) < LEAST_CONTRAST:
+            side = "darker" if name == "BRAND_COLOR" else "lighter"
+            yield f"{name} is {color}: its contrast with the page is {ratio:.1f}, text needs 4.5; take a {side} one."
+    if settings["OVERRIDES_DIR"] and not Path(settings["OVERRIDES_DIR"]).is_dir():
+        yield f"OVERRIDES_DIR is {settings['OVERRIDES_DIR']!r}: there is no such folder."
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of two colours, 1 to 21 (WCAG 2.2)."""
+    darker, lighter = sorted(map(_luminance, (one, other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(color: str) -> float:
+    red, green, blue = (_linear(part / 255) for part in bytes.fromhex(color[1:]))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _linear(value: float) -> float:
+    return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
 
 
 def sender_of(settings: dict[str, Any]) -> str:

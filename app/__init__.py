@@ -3,7 +3,7 @@
 from flask import Flask
 
 import config as settings
-from app import auth, database, email, errors, i18n, limits, logs, main, security
+from app import auth, database, email, errors, i18n, limits, logs, look, main, security
 from app.extensions import csrf, db, login_manager, mail, migrate
 from app.rekey import Rekey
 
@@ -25,6 +25,7 @@ def create_app(config: str | type[settings.Config] | None = None) -> Flask:
     security.init_app(app)  # before csrf, which would read the form first
     csrf.init_app(app)
     mail.init_app(app)
+    look.init_app(app)  # before i18n, which reads translations once
     i18n.init_app(app)
 
     limits.init_app(app)

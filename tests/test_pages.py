@@ -57,10 +57,16 @@ def test_static_files_are_kept_for_a_year_under_a_hash(client):
     assert "Set-Cookie" not in answer.headers
 
 
-@pytest.mark.parametrize("url", ["/static/style.css", "/static/style.css?v=000000000000", "/static/none.css?v=1"])
+@pytest.mark.parametrize("url", ["/static/style.css", "/static/style.css?v=000000000000"])
 def test_what_a_hash_does_not_vouch_for_is_asked_for_again(client, url):
     with client.get(url) as answer:
         assert answer.headers["Cache-Control"] == "no-cache"
+
+
+def test_a_static_file_that_is_not_there_is_a_page_like_others(client):
+    answer = client.get("/static/none.css?v=1")
+    assert answer.status_code == 404
+    assert answer.headers["Cache-Control"] == "no-store"
 
 
 def test_the_style_sheet_is_short(root):
