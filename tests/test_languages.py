@@ -406,3 +406,15 @@ def test_a_choice_off_the_list_is_refused_in_our_words(browser, alice):
     assert browser.page.status_code == 422
     assert browser.page.text.count("Escolha uma opção da lista.") == 4
     assert "Informe um nome de 1 a 64 caracteres." in browser.page.text
+
+
+def test_an_account_keeps_the_language_it_was_registered_in(browser, other_browser, postman):
+    browser.get("/")
+    choose(browser, "pt_BR")
+    browser.register("carol@example.com")
+    browser.get(postman.link())
+    browser.submit(name="Carol", password=PASSWORD, password2=PASSWORD)
+    postman.deliver()
+    other_browser.ask_for_reset("carol@example.com")  # a stranger, in English
+    [message] = postman.deliver()
+    assert message.extra_headers["Content-Language"] == "pt-BR"

@@ -4,6 +4,7 @@ So nobody can lie in wait in an account that was registered with a stranger's ad
 """
 
 from flask.typing import ResponseReturnValue
+from flask_babel import get_locale
 from flask_babel import gettext as _
 
 from app.auth import attempts, bp, links
@@ -49,7 +50,8 @@ def finish_registration() -> ResponseReturnValue:
 
 
 def welcome(user: User) -> None:
-    """Record it, and forget sign-ins that failed while the address had no account."""
+    """Record it, keep the language, and forget sign-ins that failed while the address had no account."""
+    user.locale = str(get_locale())  # so that a mail which a stranger sets off is in the owner's language
     user.record("registered", client())
     attempts.forget(user.email)
 
