@@ -40,8 +40,8 @@ run: install ## Serve on http://127.0.0.1:5000 with a mailbox for every mail (an
 	@$(BIN)/flask db upgrade
 	@$(BIN)/gunicorn --bind 127.0.0.1:$(PORT) --reload --log-level warning wsgi:app
 
-test: install ## Run the tests, on SQLite and PostgreSQL
-	@$(BIN)/pytest
+test: install ## Run the tests, on SQLite and PostgreSQL, on all cores
+	@$(BIN)/pytest --numprocesses auto --dist worksteal
 
 attack: install ## Replay the attack catalogue here, or at a running site: make attack BASE_URL=https://…
 	@ATTACK_URL="$(BASE_URL)" $(BIN)/pytest tests/attacks
