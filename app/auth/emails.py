@@ -1,5 +1,6 @@
 """The mails about accounts: one small composer each. They run in the worker."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from app.auth.attempts import STOPPED_AFTER
 from app.auth.forms import name_problem
 from app.auth.models import EmailChange, Registration, SecurityEvent, User
 from app.database import utcnow
-from app.email import FIRST_LINK, LINK, NOTICE, Draft, HeldBackError, OutboxMessage, composes
+from app.email import FIRST_LINK, LINK, NOTICE, Draft, HeldBackError, OutboxMessage, composes, samples
 from app.extensions import db
 from app.security import public_url
 
@@ -182,3 +183,10 @@ def _facts(row: OutboxMessage) -> dict[str, Any]:
 
 def _reachable(user: User | None) -> User | None:
     return user if user and user.disabled_at is None else None
+
+
+@samples
+def made_up() -> Mapping[str, Draft]:
+    from app.auth import mail_samples  # only the catalogue and the preview need them
+
+    return mail_samples.drafts()
