@@ -213,14 +213,15 @@ def test_catching_mail_logs_nothing(send, caplog, capfd):
 
 
 @pytest.mark.asvs("15.2.3")
-def test_without_the_setting_there_is_no_mailbox(root):
+def test_without_the_setting_there_is_no_mailbox_and_nothing_of_it_is_loaded(root):
     program = """
 import sys
 from app import create_app
 from config import Testing
 
-print(create_app(Testing).test_client().get("/dev/mailbox").status_code)
-print({"app.email.mailbox", "aiosmtpd"} & set(sys.modules))
+client = create_app(Testing).test_client()
+print(*(client.get(f"/dev/{page}").status_code for page in ("mailbox", "mails", "mails/test", "mails/test/html")))
+print({"app.email.mailbox", "app.auth.mail_samples", "aiosmtpd"} & set(sys.modules))
 """
     result = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
-    assert result.stdout.split("\n") == ["404", "set()", ""]
+    assert result.stdout.split("\n") == ["404 404 404 404", "set()", ""]

@@ -36,6 +36,8 @@ PUBLIC = {
     "dev.mail_html",
     "dev.mailbox",
     "dev.mails",
+    "dev.mails_html",
+    "dev.mails_one",
 }
 
 

@@ -1,5 +1,7 @@
 """The mails about accounts: one small composer each. They run in the worker."""
 
+from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import insert
@@ -7,9 +9,10 @@ from sqlalchemy import insert
 from app import limits
 from app.auth import tokens
 from app.auth.attempts import STOPPED_AFTER
+from app.auth.forms import name_problem
 from app.auth.models import EmailChange, Registration, SecurityEvent, User
 from app.database import utcnow
-from app.email import FIRST_LINK, LINK, NOTICE, Draft, HeldBackError, OutboxMessage, composes
+from app.email import FIRST_LINK, LINK, NOTICE, Draft, HeldBackError, OutboxMessage, composes, samples
 from app.extensions import db
 from app.security import public_url
 
@@ -37,14 +40,20 @@ def _reset_link(user: User, row: OutboxMessage, template: str | None = None) -> 
     _hold_back(user, row)
     asked = {"user_id": user.id, "kind": "reset_asked", "created_at": row.created_at, **row.args["client"]}
     context = {
+        **_lifetime("reset_password"),
         "link": public_url("auth.open_reset_password", token=user.get_reset_password_token()),
-        "life": tokens.max_age("reset_password"),
         "not_me_link": _not_me_link(user),
         "asked_at": row.created_at,
         "client": row.args["client"],
     }
     record = insert(SecurityEvent).values(asked)
     return _letter(user, context, template=template, once_sent=[record])
+
+
+def _lifetime(purpose: str) -> dict[str, Any]:
+    """How long a link works that is minted next, in seconds, and until when."""
+    life = tokens.max_age(purpose)
+    return {"life": life, "until": utcnow() + timedelta(seconds=life)}
 
 
 def _not_me_link(user: User) -> str:
@@ -57,18 +66,21 @@ def register(row: OutboxMessage) -> Draft | None:
     if user := User.by_email(row.args["email"]):
         return _reachable(user) and _reset_link(user, row, template="already_registered")
     if EmailChange.reserves(row.args["email"]):
-        return Draft(
-            to=row.args["email"], context={"register_link": public_url("auth.register")}, template="address_kept"
-        )
+        return _address_kept(row)
     registration = db.session.merge(Registration(nonce=row.message_id, email=row.args["email"]))
+    lifetime = _lifetime("register")
     token = tokens.issue("register", registration.nonce)
-    return Draft(
-        to=registration.email,
-        context={
-            "link": public_url("auth.open_registration", token=token),
-            "life": tokens.max_age("register"),
-        },
-    )
+    link = {"link": public_url("auth.open_registration", token=token), "asked_at": row.created_at}
+    return Draft(to=registration.email, context=lifetime | link)
+
+
+def _address_kept(row: OutboxMessage) -> Draft:
+    facts = {
+        "asked_at": row.created_at,
+        "kept_days": EmailChange.UNDO.days,
+        "register_link": public_url("auth.register"),
+    }
+    return Draft(to=row.args["email"], context=facts, template="address_kept")
 
 
 @composes("password_changed", NOTICE)
@@ -94,18 +106,19 @@ def change_email(row: OutboxMessage) -> Draft | None:
     change = EmailChange.waiting(row.args["nonce"])
     if change is None or User.by_email(change.new_email) or EmailChange.reserves(change.new_email, change.user_id):
         return None
+    lifetime = _lifetime("change_email")
     token = tokens.issue("change_email", change.nonce)
-    context = {
-        "link": public_url("auth.open_change_email", token=token),
-        "life": tokens.max_age("change_email"),
-    }
-    return _letter(change.user, context, to=change.new_email)
+    link = {"link": public_url("auth.open_change_email", token=token), "asked_at": row.created_at}
+    return _letter(change.user, lifetime | link, to=change.new_email)
 
 
 @composes("email_change_asked", NOTICE)
 def email_change_asked(row: OutboxMessage) -> Draft | None:
     user = _reachable(db.session.get(User, row.args["user_id"]))
-    return user and _letter(user, _facts(row) | {"not_me_link": _not_me_link(user)}, to=row.args["email"])
+    if user is None:
+        return None
+    link = _lifetime("not_me") | {"not_me_link": _not_me_link(user)}
+    return _letter(user, _facts(row) | link, to=row.args["email"])
 
 
 @composes("email_changed", NOTICE)
@@ -116,8 +129,10 @@ def email_changed(row: OutboxMessage) -> Draft | None:
         return None
     ends = change.used_at + EmailChange.UNDO
     token = tokens.issue("undo_email_change", change.undo_nonce, int((ends - utcnow()).total_seconds()))
-    links = {"undo_link": public_url("auth.open_undo_email_change", token=token), "ends": ends}
-    return _letter(change.user, _facts(row) | links, to=change.old_email)
+    link = {"undo_link": public_url("auth.open_undo_email_change", token=token)}
+    return _letter(
+        change.user, _facts(row) | link | {"undo_days": EmailChange.UNDO.days, "until": ends}, to=change.old_email
+    )
 
 
 @composes("email_confirmed", NOTICE)
@@ -135,20 +150,26 @@ def _finished(row: OutboxMessage) -> EmailChange | None:
 @composes("email_taken_back", NOTICE)
 def email_taken_back(row: OutboxMessage) -> Draft:
     """To the address that an undo link has displaced, which may be a thief's or, after a trick, an owner's."""
-    return Draft(to=row.args["email"], context={"name": row.args["name"], **_facts(row)})
+    return Draft(to=row.args["email"], context={"name": _greeted(row.args["name"]), **_facts(row)})
 
 
 @composes("goodbye", NOTICE)
 def goodbye(row: OutboxMessage) -> Draft:
     """The account is gone by now: all that is said travels in the row, which is wiped when it has left."""
-    facts = {"name": row.args["name"], "happened_at": row.created_at, "register_link": public_url("auth.register")}
-    return Draft(to=row.args["email"], context=facts, time_zone=row.args["time_zone"])
+    facts = {"happened_at": row.created_at, "register_link": public_url("auth.register")}
+    name = {"name": _greeted(row.args["name"])}
+    return Draft(to=row.args["email"], context=facts | name, time_zone=row.args["time_zone"])
 
 
 def _letter(user: User, context: dict[str, Any], to: str | None = None, **more: Any) -> Draft:
     """In the person's own language and time, to the account's address unless another is given."""
-    facts = {"name": user.name, **context}
+    facts = {"name": _greeted(user.name), **context}
     return Draft(to=to or user.email, context=facts, locale=user.locale, time_zone=user.time_zone, **more)
+
+
+def _greeted(name: str) -> str | None:
+    """The name to greet by, if it is one that the forms take: what we greet by is a way to send spam in our name."""
+    return None if name_problem(name) else name
 
 
 def _facts(row: OutboxMessage) -> dict[str, Any]:
@@ -162,3 +183,10 @@ def _facts(row: OutboxMessage) -> dict[str, Any]:
 
 def _reachable(user: User | None) -> User | None:
     return user if user and user.disabled_at is None else None
+
+
+@samples
+def made_up() -> Mapping[str, Draft]:
+    from app.auth import mail_samples  # only the catalogue and the preview need them
+
+    return mail_samples.drafts()

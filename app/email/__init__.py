@@ -3,6 +3,7 @@
 from flask import Flask
 
 from app.email.addresses import address_key, parse_address
+from app.email.catalogue import samples
 from app.email.models import FIRST_LINK, LINK, NOTICE, OutboxMessage
 from app.email.outbox import composes, enqueue, waiting
 from app.email.purge import purges
@@ -22,6 +23,7 @@ __all__ = [
     "init_app",
     "parse_address",
     "purges",
+    "samples",
     "start_in_server",
     "stop_claiming_in_server",
     "stop_in_server",

@@ -13,6 +13,7 @@ from app import logs
 from app.commands import CommandGroup
 from app.email import report, worker
 from app.email.addresses import parse_address
+from app.email.catalogue import drafts, preview
 from app.email.diagnosis import explain
 from app.email.models import OutboxMessage, new_message_id
 from app.email.purge import purge as delete_dead_rows
@@ -136,6 +137,20 @@ def test_command(address: str) -> None:
     except Exception as error:
         raise click.ClickException(explain(error)) from error
     click.echo(f"The server has taken it: {connection.receipt}")
+
+
+@mail_bp.cli.command("preview")
+@click.argument("kind")
+@click.option("--locale", help="One of the site's languages, as pt_BR. Default: the first.")
+def preview_command(kind: str, locale: str | None) -> None:
+    """Print the mail of this KIND whole, with made-up facts: > x.eml. Sends nothing."""
+    languages = current_app.config["LANGUAGES"]
+    locale = locale or languages[0]
+    if kind not in drafts():
+        raise click.UsageError(f"There is no mail {kind}. There are: {', '.join(drafts())}.")
+    if locale not in languages:
+        raise click.UsageError(f"No mail speaks {locale}. There are: {', '.join(languages)}.")
+    click.echo(preview(kind, locale).as_bytes(), nl=False)
 
 
 def _stop_when_told() -> Event:

@@ -1,6 +1,7 @@
-"""Development only: an SMTP server that keeps what it is sent, and pages to read it (/dev/mailbox).
+"""Development only: an SMTP server that keeps what it is sent, and pages to read it (/dev/mailbox); and all mails there
+are, with made-up facts (/dev/mails).
 
-Real SMTP on purpose: what is shown has gone the whole way that mail goes in production.
+Real SMTP on purpose: what the mailbox shows has gone the whole way that mail goes in production.
 """
 
 import logging
@@ -17,7 +18,9 @@ from threading import Lock
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from flask import Blueprint, Flask, Response, abort, current_app, render_template
+from flask import Blueprint, Flask, Response, abort, current_app, render_template, request
+
+from app.email.catalogue import drafts, preview
 
 HOST = "127.0.0.1"
 LIST_LENGTH = 100  # every mail listed is read and parsed
@@ -35,6 +38,9 @@ FRAME_HEADERS = {
     ),
     "X-Frame-Options": "SAMEORIGIN",
 }
+
+# What the condition of a mail's dark rules becomes, to show it in the one scheme or the other on any machine.
+SCHEMES = {"light": "not all", "dark": "all"}
 
 bp = Blueprint("dev", __name__, url_prefix="/dev")
 
@@ -108,6 +114,50 @@ def mail_html(key: str) -> Response:
     html = _part(_parse(_read(key)), "html")
     if html is None:
         abort(404)
+    return _framed(html)
+
+
+@bp.get("/mails")
+def mails() -> str:
+    languages = current_app.config["LANGUAGES"]
+    subjects = {kind: {tag: preview(kind, tag).subject for tag in languages} for kind in drafts()}
+    return render_template("dev/mails.html", subjects=subjects)
+
+
+@bp.get("/mails/<kind>")
+def mails_one(kind: str) -> tuple[str, dict[str, str]]:
+    locale = _chosen_language()
+    mail = _parse(_sample(kind, locale))
+    page = render_template("dev/mails_one.html", kind=kind, locale=locale, mail=mail, text=_part(mail, "plain"))
+    return page, MAIL_PAGE_HEADERS
+
+
+@bp.get("/mails/<kind>/html")
+def mails_html(kind: str) -> Response:
+    """The HTML part as `?scheme=` shows it, else as the browser prefers."""
+    html = _part(_parse(_sample(kind, _chosen_language())), "html") or ""
+    if scheme := request.args.get("scheme"):
+        html = _in_scheme(html, scheme)
+    return _framed(html)
+
+
+def _chosen_language() -> str:
+    languages: tuple[str, ...] = current_app.config["LANGUAGES"]
+    locale = request.args.get("locale", languages[0])
+    return locale if locale in languages else abort(404)
+
+
+def _sample(kind: str, locale: str) -> bytes:
+    return preview(kind, locale).as_bytes() if kind in drafts() else abort(404)
+
+
+def _in_scheme(html: str, scheme: str) -> str:
+    if scheme not in SCHEMES:
+        abort(404)
+    return html.replace("(prefers-color-scheme: dark)", SCHEMES[scheme]).replace("light dark", scheme)
+
+
+def _framed(html: str) -> Response:
     # After the doctype: before it, <base> would put the browser into quirks mode.
     html = re.sub(r"\A\s*(<!doctype[^>]*>)?", r'\g<0><base target="_top">', html, flags=re.IGNORECASE)
     return Response(html.encode(errors="replace"), headers=FRAME_HEADERS)

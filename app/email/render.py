@@ -7,8 +7,10 @@ from flask import current_app, render_template
 from flask_babel import force_locale, get_locale
 from sqlalchemy import Insert
 
+from app.email import words
 from app.email.models import OutboxMessage
 from app.email.smtp import Message, sender_domain
+from app.email.wrap import wrap
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,19 @@ class HeldBackError(Exception):
 
 
 def render(row: OutboxMessage, draft: Draft) -> Message:
-    """Render in the draft's language, else the row's: a worker has no page to take one from."""
-    config = current_app.config
-    locale = draft.locale or row.locale or config["LANGUAGES"][0]
-    context = {"app_name": config["APP_NAME"], "reference": row.reference, "reader": draft, **draft.context}
-    with force_locale(locale):
-        subject, body, html = (
-            render_template(f"email/{draft.template or row.kind}/{part}", **context)
-            for part in ("subject.txt", "body.txt", "body.html")
-        )
+    """The message, in the reader's language and time zone."""
+    folder = f"email/{draft.template or row.kind}"
+    context = {
+        "app_name": current_app.config["APP_NAME"],
+        "reference": row.reference,
+        "reader": draft,
+        "words": words,
+        **draft.context,
+    }
+    with force_locale(_language(row, draft)):
+        subject = render_template(f"{folder}/subject.txt", **context).strip()
+        body = wrap(render_template(f"{folder}/body.txt", **context).strip()) + "\n"
+        html = render_template(f"{folder}/body.html", **context, subject=subject)
         language = str(get_locale()).replace("_", "-")
     headers = {
         "Message-ID": f"<{row.message_id}@{sender_domain()}>",
@@ -48,4 +54,11 @@ def render(row: OutboxMessage, draft: Draft) -> Message:
         "Auto-Submitted": "auto-generated",  # RFC 3834: no vacation replies, please
         "X-Auto-Response-Suppress": "All",  # the same for Exchange
     }
-    return Message(draft.to, subject.strip(), body.strip() + "\n", html, headers)
+    return Message(draft.to, subject, body, html, headers)
+
+
+def _language(row: OutboxMessage, draft: Draft) -> str:
+    """The draft's, else the row's, since a worker has no page to take one from; else, or where a release has dropped
+    that language meanwhile, our first."""
+    languages: tuple[str, ...] = current_app.config["LANGUAGES"]
+    return next((tag for tag in (draft.locale, row.locale) if tag in languages), languages[0])

@@ -1,8 +1,6 @@
 """Attacks that go through the mail: foreign recipients and headers, hostile names, and what a reader is led to."""
 
 import re
-import shutil
-import subprocess
 from datetime import timedelta
 from email.utils import parseaddr, parsedate_to_datetime
 from urllib.parse import urlsplit
@@ -12,6 +10,7 @@ from sqlalchemy import func, select
 
 from app.database import utcnow
 from app.email import OutboxMessage
+from tests import spam
 from tests.attacks import raw
 from tests.attacks.conftest import once
 from tests.attacks.site import (
@@ -236,14 +235,10 @@ def test_b47_text_and_html_carry_the_same_links_whole(local, mails):
             assert local.visitor().get(link).status_code in (200, 410), link
 
 
-@pytest.mark.skipif(shutil.which("spamassassin") is None, reason="spamassassin is not installed")
-def test_b50_no_mail_looks_like_spam(mails):
-    for subject, mail in mails.items():
-        judged = subprocess.run(
-            ["spamassassin", "--local", "--test-mode"], input=mail.source, capture_output=True, timeout=60, check=True
-        )
-        score = re.search(rb"^X-Spam-Status: \w+, score=(-?[\d.]+)", judged.stdout, re.MULTILINE)
-        assert float(score.group(1)) < 2.0, subject
+@spam.needs_spamassassin
+def test_b50_no_mail_looks_like_spam(mails, tmp_path):
+    verdicts = spam.judge([mail.source for mail in mails.values()], tmp_path)
+    assert [verdict for verdict in verdicts.values() if verdict.score >= spam.MOST] == []
 
 
 @pytest.mark.asvs("8.3.2")
