@@ -8,6 +8,9 @@ from babel.messages.mofile import write_mo
 from flask_babel import get_domain
 
 from app import create_app
+from app.email import Draft, OutboxMessage
+from app.email.models import new_message_id
+from app.email.render import render
 from config import ConfigError, Testing
 from config_checks import contrast
 
@@ -114,6 +117,16 @@ def test_wording_of_theirs_wins_message_by_message(make_client, folder, language
     page = make_client().get("/auth/login", headers={"Accept-Language": language}).text
     assert f"<h1>{words}</h1>" in page
     assert 'type="password"' in page
+
+
+def test_mails_take_the_colours_too(make_client):
+    client = make_client(BRAND_COLOR="#004488", BRAND_COLOR_DARK="#88ccff")
+    row = OutboxMessage(kind="test", message_id=new_message_id())
+    with client.application.app_context():
+        html = render(row, Draft("ann@example.com", {"home": "http://localhost"})).html
+    assert "#004488" in html
+    assert "#88ccff" in html
+    assert "#7a5c12" not in html
 
 
 def test_a_folder_that_is_not_there_is_named(make_client):
