@@ -9,7 +9,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl, urlsplit
 
-from flask import Flask, Response, abort, current_app, request, url_for
+from flask import Flask, Response, abort, after_this_request, current_app, request, session, url_for
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 if TYPE_CHECKING:
@@ -96,10 +96,16 @@ def refuse_cross_site() -> None:
     if request.method != "POST":
         return
     ours = {_origin(current_app.config["BASE_URL"]), _origin(request.host_url)}
-    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+    by_us = request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
+    if not by_us or request.headers.get("Origin", request.host_url.rstrip("/")) not in ours:
+        after_this_request(_keep_session)
         refuse(403, "sent by another site")
-    if request.headers.get("Origin", request.host_url.rstrip("/")) not in ours:
-        refuse(403, "sent by another site")
+
+
+def _keep_session(response: Response) -> Response:
+    """Set no cookie: the browser sent none along (SameSite), and a new session would sign the person out."""
+    session.modified = False
+    return response
 
 
 def _origin(url: str) -> str:
