@@ -32,6 +32,18 @@ LONGEST_NAME = 64
 NOT_IN_NAMES = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}  # Unicode categories; the bidi overrides are in Cf
 LIKE_A_LINK = re.compile(r"[/\\@]|:\S|\w[.。]\w\w")  # a mail program would make one of it, in a mail that we signed
 NOT_OFFERED = _l("Choose one of the list.")  # WTForms has words of its own
+CONTINENTS = {
+    "Africa",
+    "America",
+    "Antarctica",
+    "Arctic",
+    "Asia",
+    "Atlantic",
+    "Australia",
+    "Europe",
+    "Indian",
+    "Pacific",
+}
 JOINERS = "\u200c\u200d"  # which Persian and Indian names need
 
 
@@ -208,21 +220,24 @@ class DeleteForm(ProofForm):
     submit = SubmitField(_l("Delete my account"))
 
 
+def zone_name(choice: str | None) -> str:
+    """The name of a time zone as it is stored, from how it is shown."""
+    return (choice or "").replace(" ", "_")
+
+
 class ProfileForm(Form):
     name = StringField(_l("Your name"), [is_name], filters=[strip])
     locale = SelectField(_l("Language of pages and mails"), invalid_choice_message=NOT_OFFERED)  # type: ignore[call-arg]
-    time_zone = SelectField(_l("Time zone"), invalid_choice_message=NOT_OFFERED)  # type: ignore[call-arg]
+    time_zone = SelectField(_l("Time zone"), coerce=zone_name, invalid_choice_message=NOT_OFFERED)  # type: ignore[call-arg]
     submit = SubmitField(_l("Save"))
 
     def __init__(self, user: User) -> None:
         super().__init__(obj=user)
         self.locale.choices = [("", _("As the browser says")), *own_names().items()]
-        self.time_zone.choices = [("", "UTC"), *((zone, zone.replace("_", " ")) for zone in time_zones())]
+        self.time_zone.choices = [("", "UTC"), *((zone, zone) for zone in time_zones())]
 
 
 @cache
 def time_zones() -> list[str]:
     """The zones people live in, by the names of the IANA database."""
-    return sorted(
-        zone for zone in available_timezones() if "/" in zone and not zone.startswith(("Etc/", "posix/", "right/"))
-    )
+    return sorted(zone for zone in available_timezones() if zone.partition("/")[0] in CONTINENTS)
