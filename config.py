@@ -214,6 +214,11 @@ def _kept_secret(path: Path) -> str:
     return path.read_text()
 
 
+# Seconds, and milliseconds: a server that has vanished is given up after half a minute, not after a quarter of an hour.
+POSTGRESQL = {"connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+POSTGRESQL |= {"tcp_user_timeout": 30_000}
+
+
 def _derived(settings: dict[str, Any]) -> dict[str, Any]:
     url = sqlalchemy_url(settings["DATABASE_URL"])
     secure = urlsplit(settings["BASE_URL"]).scheme == "https"
@@ -228,7 +233,7 @@ def _derived(settings: dict[str, Any]) -> dict[str, Any]:
         "SQLALCHEMY_DATABASE_URI": url,
         "SQLALCHEMY_ENGINE_OPTIONS": {
             "hide_parameters": True,  # errors are logged, and parameters hold addresses, hashes and stamps
-            "connect_args": {"connect_timeout": 5} if url.startswith("postgresql") else {},
+            "connect_args": POSTGRESQL if url.startswith("postgresql") else {},
         },
         "WTF_CSRF_SECRET_KEY": [
             *reversed(settings["SECRET_KEY_FALLBACKS"]),
