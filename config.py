@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
-from config_checks import LOOPBACK, UNSAFE, Finding, mail_address, sender_of, sqlalchemy_url, unsafe
+from config_checks import LOOPBACK, UNSAFE, Finding, findings, mail_address, sender_of, sqlalchemy_url
 
 ROOT = Path(__file__).parent
 INSTANCE = ROOT / "instance"
@@ -145,10 +145,11 @@ def load(config: str | type[Config] | None = None) -> dict[str, Any]:
     if issubclass(chosen, Development):
         settings |= _development_defaults(settings)
     settings["BASE_URL"] = settings["BASE_URL"].strip().rstrip("/")
+    settings["FINDINGS"] = found = findings(settings)
     unparsed = [Finding("settings", UNSAFE, problem) for problem in unreadable.values()]
-    problems = [problem for problem in unsafe(settings) if problem.what.split()[0] not in unreadable]
-    if unparsed or problems:
-        raise ConfigError([*unparsed, *problems])
+    unsafe = [one for one in found if one.level == UNSAFE and one.what.split()[0] not in unreadable]
+    if unparsed or unsafe:
+        raise ConfigError([*unparsed, *unsafe])
     return settings | _derived(settings)
 
 
@@ -180,9 +181,8 @@ def _text(environ: Mapping[str, str | None], name: str) -> str | None:
 
 
 def _secret_files(environ: Mapping[str, str | None], chosen: type[Config]) -> tuple[Path, ...]:
-    named = [
-        Path(str(environ[f"{name}_FILE"])) for name in inspect.get_annotations(Config) if f"{name}_FILE" in environ
-    ]
+    paths = [environ.get(f"{name}_FILE") for name in inspect.get_annotations(Config)]
+    named = [Path(path) for path in paths if path]
     return (*named, ROOT / ".env", INSTANCE / "secret_key") if issubclass(chosen, Development) else (*named,)
 
 

@@ -59,11 +59,6 @@ def findings(settings: dict[str, Any]) -> list[Finding]:
     return found
 
 
-def unsafe(settings: dict[str, Any]) -> list[Finding]:
-    """What the start-up gate refuses."""
-    return [finding for finding in findings(settings) if finding.level == UNSAFE]
-
-
 def _keys(settings: dict[str, Any]) -> Iterator[Problem]:
     make_one = "make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'"
     if not settings["SECRET_KEY"]:

@@ -14,6 +14,7 @@ BOTTOM = {"app.commands", "app.extensions", "app.database", "app.keys", "app.log
 MAY_IMPORT = {
     "app": {
         "app.auth",
+        "app.doctor",
         "app.email",
         "app.errors",
         "app.i18n",
@@ -26,6 +27,7 @@ MAY_IMPORT = {
     },
     "app.main": {"app.auth.models", "app.i18n", "app.look", "app.security"},
     "app.auth": {"app.email", "app.i18n", "app.limits", "app.security"},
+    "app.doctor": {"app.email", "config_checks"},
     "app.email": {"app.limits"},
     "app.limits": set(),
     "app.errors": {"app.i18n"},
