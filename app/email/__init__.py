@@ -3,6 +3,7 @@
 from flask import Flask
 
 from app.email.addresses import address_key, parse_address
+from app.email.by_hand import answer, requests
 from app.email.catalogue import samples
 from app.email.heartbeat import live_workers
 from app.email.models import FIRST_LINK, LINK, NOTICE, OutboxMessage
@@ -23,6 +24,7 @@ __all__ = [
     "HeldBackError",
     "OutboxMessage",
     "address_key",
+    "answer",
     "composes",
     "enqueue",
     "init_app",
@@ -31,6 +33,7 @@ __all__ = [
     "parse_address",
     "purges",
     "rehearse",
+    "requests",
     "samples",
     "start_in_server",
     "stop_claiming_in_server",

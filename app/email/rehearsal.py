@@ -1,14 +1,11 @@
 """The way to the mail server, step by step, without a mail."""
 
-import smtplib
-import ssl
-from socket import gaierror
 from threading import Thread
 
 from flask import Flask, current_app
 
-from app.email.diagnosis import explain
-from app.email.smtp import STEPS, Connection, UnreachableError
+from app.email.diagnosis import explain, step_of
+from app.email.smtp import STEPS, Connection
 
 SECONDS = 30  # for all steps together; each has MAIL_TIMEOUT
 
@@ -49,20 +46,4 @@ class _Rehearsal(Thread):
                 with self.connection:
                     self.connection.rehearse()
             except Exception as error:
-                self.failed_at, self.words = _step(error, self.connection.step), explain(error)
-
-
-def _step(error: BaseException | None, begun: str) -> str:
-    """Where it failed: what begins a connection has several ways to."""
-    match error:
-        case UnreachableError():
-            return _step(error.__cause__, begun)
-        case gaierror():
-            return "name"
-        case ssl.SSLCertVerificationError():
-            return "certificate"
-        case ssl.SSLError():
-            return "TLS"
-        case smtplib.SMTPAuthenticationError():
-            return "login"
-    return begun
+                self.failed_at, self.words = step_of(error, self.connection.step), explain(error)

@@ -10,7 +10,7 @@ from app.email.models import OutboxMessage
 from app.email.outbox import address_digests
 from app.extensions import db
 
-OUTCOMES = ("sent", "nobody", "expired", "failed")
+OUTCOMES = ("sent", "nobody", "expired", "failed", "answered")
 STATES = ("due", "in_hand", "waiting", *OUTCOMES)
 
 
@@ -109,6 +109,7 @@ def verdict(row: OutboxMessage) -> str:
         "sent": "sent: the mail server has taken it",
         "nobody": "nobody: no active account has that address, so nothing was sent",
         "expired": "expired: it could not leave in time, and a mail so late would have been of no use",
+        "answered": "answered: the operator has printed a link with flask users reset-link",
         "failed": f"failed: {row.last_error}",
     }[str(row.outcome)]
 
