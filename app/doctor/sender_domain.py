@@ -35,11 +35,11 @@ def check() -> Iterator[Finding]:
 def _unknown(domain: str) -> tuple[str, str, str] | None:
     """Where there is no use in asking on: no DNS, one that knows of this network only, or no such domain."""
     try:
-        dns.resolver.resolve(f"{domain.rpartition('.')[2]}.", "SOA", lifetime=SECONDS)
+        dns.resolver.resolve(f"{domain.rpartition('.')[2]}.", "SOA", lifetime=SECONDS, raise_on_no_answer=False)
     except (dns.exception.DNSException, OSError) as error:
         return NOT_CHECKED, f"The DNS of the Internet does not answer here ({type(error).__name__}).", ""
     try:
-        dns.resolver.resolve(f"{domain}.", "SOA", lifetime=SECONDS)
+        dns.resolver.resolve(f"{domain}.", "SOA", lifetime=SECONDS, raise_on_no_answer=False)
     except dns.resolver.NXDOMAIN:
         return WRONG, f"The DNS knows no {domain}", "check MAIL_DEFAULT_SENDER: no server takes mail from nowhere."
     except (dns.exception.DNSException, OSError):

@@ -213,6 +213,7 @@ class Connection(flask_mail.Connection):
         self.open()
         if self.host is None:
             return
+        self.host.ehlo_or_helo_if_needed()
         self.step = "sender"
         sender = parseaddr(current_app.config["MAIL_DEFAULT_SENDER"])[1]
         code, text = self.host.mail(sender)
