@@ -1,11 +1,11 @@
 """The database: whether it answers, has the right schema, tells the same time, and is of a kind for so many hosts."""
 
-import socket
+import platform
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, make_url, select, text
+from sqlalchemy import Connection, make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import schema
@@ -33,7 +33,7 @@ SCHEMAS = {
 def check() -> Iterator[Finding]:
     try:
         with db.engine.connect().execution_options(sqlite_begin="DEFERRED") as connection:
-            connection.execute(text("SELECT 1"))
+            connection.scalar(select(db_now()))
             yield Finding("database", OK, "The database answers.")
             state = schema.state_of(connection)
             yield Finding("schema", *SCHEMAS[state])
@@ -70,7 +70,7 @@ def _clock(connection: Connection) -> Finding:
 
 
 def _hosts() -> Finding:
-    hosts = {worker.host for worker in live_workers()} | {socket.gethostname()}
+    hosts = {worker.host for worker in live_workers()} | {platform.node()}
     if len(hosts) == 1:
         return Finding("hosts", OK, "Only this machine is seen to use the SQLite file.")
     what = f"The SQLite file is in use under several host names: {', '.join(sorted(hosts))}"

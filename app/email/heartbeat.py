@@ -2,7 +2,7 @@
 
 import logging
 import os
-import socket
+import platform
 from datetime import datetime
 from time import monotonic
 
@@ -59,7 +59,7 @@ class Heartbeat:
     def _write(self) -> None:
         mine = update(MailWorker).where(MailWorker.id == self.id).values(seen_at=db_now())
         if db.session.scalar(mine.returning(MailWorker.id)) is None:
-            facts = {"host": socket.gethostname()[:255], "pid": os.getpid(), "kind": self.kind}
+            facts = {"host": platform.node()[:255], "pid": os.getpid(), "kind": self.kind}
             db.session.add(MailWorker(id=self.id, started_at=db_now(), seen_at=db_now(), **facts))
 
     def end(self) -> None:

@@ -193,11 +193,12 @@ class DeliveryThread:
         with self.lock:
             if self.process != os.getpid():  # threads do not survive a fork
                 self.stopping.clear()
-                self.thread = Thread(
-                    target=work, args=(self.app, self.stopping, 1, "thread"), name="delivery", daemon=True
-                )
+                self.thread = Thread(target=self._work, name="delivery", daemon=True)
                 self.thread.start()
                 self.process = os.getpid()
+
+    def _work(self) -> None:
+        work(self.app, self.stopping, kind="thread")
 
     def stop_claiming(self) -> None:
         """Begin to stop: what is in hand is finished, nothing new is begun."""

@@ -3,9 +3,10 @@
 from threading import Event, Lock, Thread
 
 from flask import Flask, current_app
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, select
 
 from app import schema
+from app.database import db_now
 from app.extensions import db
 
 SECONDS = 1
@@ -44,7 +45,7 @@ class Readiness:
     def _find_fault(self) -> str | None:
         # On SQLite, a reader waits for no writer.
         with self.engine.connect().execution_options(sqlite_begin="DEFERRED") as connection:
-            connection.execute(text("SELECT 1"))
+            connection.scalar(select(db_now()))
             if not self.schema_is_right:
                 self.schema_is_right = schema.state_of(connection) in (schema.State.AT_HEAD, schema.State.AHEAD)
         return None if self.schema_is_right else "schema"
