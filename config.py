@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
-from config_checks import LOOPBACK, mail_address, problems_with, sender_of, sqlalchemy_url
+from config_checks import LOOPBACK, UNSAFE, Finding, findings, mail_address, sender_of, sqlalchemy_url
 
 ROOT = Path(__file__).parent
 INSTANCE = ROOT / "instance"
@@ -26,9 +26,9 @@ class ConfigError(Exception):
 
     exit_status = 3  # gunicorn gives up on this one; on any other it starts the worker anew for ever
 
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
-        lines = [f"  - {problem}" for problem in problems]
+    def __init__(self, findings: list[Finding]) -> None:
+        self.findings = findings
+        lines = [f"  - {finding}" for finding in findings]
         super().__init__(
             "Rekey cannot start with these settings:\n"
             + "\n".join(lines)
@@ -81,6 +81,7 @@ class Config:
 
     DEV_MAILBOX = False
     READS_ENVIRONMENT = True
+    SECRET_FILES = ()  # what secrets were read from
     LANGUAGES = ("en", "pt_BR", "zh_Hant_TW")  # the first for whoever asks for none of them
     MAX_CONTENT_LENGTH = 64 * 1024
     PERMANENT_SESSION_LIFETIME = timedelta(days=30)  # of the cookie; the session row ends on its own clock
@@ -130,20 +131,25 @@ def load(config: str | type[Config] | None = None) -> dict[str, Any]:
     chosen = config or os.environ.get("FLASK_CONFIG") or "production"
     if isinstance(chosen, str):
         if chosen not in CONFIGS:
-            raise ConfigError([f"FLASK_CONFIG is {chosen!r}: use one of {', '.join(CONFIGS)}."])
+            what, fix = f"FLASK_CONFIG is {chosen!r}", f"use one of {', '.join(CONFIGS)}."
+            raise ConfigError([Finding("settings", UNSAFE, what, fix)])
         chosen = CONFIGS[chosen]
     settings = {name: getattr(chosen, name) for name in dir(chosen) if name.isupper()}
     unreadable: dict[str, str] = {}
     if chosen.READS_ENVIRONMENT:
-        settings |= _from_environment(_environment(chosen), unreadable)
+        environ = _environment(chosen)
+        settings |= _from_environment(environ, unreadable)
+        settings["SECRET_FILES"] = _secret_files(environ, chosen)
     if settings["FLASK_DEBUG"] and not issubclass(chosen, Development):
         unreadable["FLASK_DEBUG"] = "FLASK_DEBUG is on: it shows the source to everybody. Leave it out."
     if issubclass(chosen, Development):
         settings |= _development_defaults(settings)
     settings["BASE_URL"] = settings["BASE_URL"].strip().rstrip("/")
-    problems = [problem for problem in problems_with(settings) if problem.split()[0] not in unreadable]
-    if problems := [*unreadable.values(), *problems]:
-        raise ConfigError(problems)
+    settings["FINDINGS"] = found = findings(settings)
+    unparsed = [Finding("settings", UNSAFE, problem) for problem in unreadable.values()]
+    unsafe = [one for one in found if one.level == UNSAFE and one.what.split()[0] not in unreadable]
+    if unparsed or unsafe:
+        raise ConfigError([*unparsed, *unsafe])
     return settings | _derived(settings)
 
 
@@ -174,6 +180,12 @@ def _text(environ: Mapping[str, str | None], name: str) -> str | None:
     return environ.get(name)
 
 
+def _secret_files(environ: Mapping[str, str | None], chosen: type[Config]) -> tuple[Path, ...]:
+    paths = [environ.get(f"{name}_FILE") for name in inspect.get_annotations(Config)]
+    named = [Path(path) for path in paths if path]
+    return (*named, ROOT / ".env", INSTANCE / "secret_key") if issubclass(chosen, Development) else (*named,)
+
+
 def _parse_bool(text: str) -> bool:
     words = {"1": True, "true": True, "yes": True, "on": True}
     words |= {"0": False, "false": False, "no": False, "off": False}
@@ -197,7 +209,7 @@ PARSERS: dict[Any, Any] = {str: str, int: _parse_int, bool: _parse_bool, list[st
 
 
 def _development_defaults(settings: dict[str, Any]) -> dict[str, Any]:
-    INSTANCE.mkdir(exist_ok=True)
+    INSTANCE.mkdir(mode=0o700, exist_ok=True)
     return {
         "SECRET_KEY": settings["SECRET_KEY"] or _kept_secret(INSTANCE / "secret_key"),
         "BASE_URL": settings["BASE_URL"] or f"http://127.0.0.1:{settings['PORT']}",
@@ -214,6 +226,11 @@ def _kept_secret(path: Path) -> str:
     return path.read_text()
 
 
+# Seconds, and milliseconds: a server that has vanished is given up after half a minute, not after a quarter of an hour.
+POSTGRESQL = {"connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+POSTGRESQL |= {"tcp_user_timeout": 30_000}
+
+
 def _derived(settings: dict[str, Any]) -> dict[str, Any]:
     url = sqlalchemy_url(settings["DATABASE_URL"])
     secure = urlsplit(settings["BASE_URL"]).scheme == "https"
@@ -228,7 +245,7 @@ def _derived(settings: dict[str, Any]) -> dict[str, Any]:
         "SQLALCHEMY_DATABASE_URI": url,
         "SQLALCHEMY_ENGINE_OPTIONS": {
             "hide_parameters": True,  # errors are logged, and parameters hold addresses, hashes and stamps
-            "connect_args": {"connect_timeout": 5} if url.startswith("postgresql") else {},
+            "connect_args": POSTGRESQL if url.startswith("postgresql") else {},
         },
         "WTF_CSRF_SECRET_KEY": [
             *reversed(settings["SECRET_KEY_FALLBACKS"]),

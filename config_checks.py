@@ -1,9 +1,14 @@
-"""What is wrong with a set of settings. Each sentence begins with the setting and says what to do about it."""
+"""What is wrong with a set of settings, and what to do about it.
+
+The first part of one list of checks: the start-up gate refuses what is unsafe here, `flask doctor` shows all of it and
+goes on with app/doctor.
+"""
 
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from email.errors import HeaderParseError
 from email.headerregistry import Address
 from email.utils import parseaddr
@@ -11,67 +16,71 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 SAMPLE_KEY = re.compile(r"change.?(me|this|it)|replace.?(me|this|it)|your.?(secret|key)|insecure", re.IGNORECASE)
 HOST = r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*"
 MAIL_DELIVERIES = ("thread", "worker", "off")
+ENCRYPTED = ("require", "verify-ca", "verify-full")
+
+# Of a finding: nothing starts with what is unsafe, something does not work while one is wrong.
+UNSAFE, WRONG, WARNING, NOT_CHECKED, OK = "unsafe", "wrong", "warning", "not checked", "ok"
 
 
 PAPERS = {"BRAND_COLOR": ("#f6f3ec", "#fffdf8"), "BRAND_COLOR_DARK": ("#16150f", "#201e17")}  # as in style.css
 LEAST_CONTRAST = 4.5  # of text on paper (WCAG 2.2, 1.4.3)
 
 
-def problems_with(settings: dict[str, Any]) -> list[str]:
-    checks = (
-        _key_problems,
-        _url_problems,
-        _database_problems,
-        _name_problems,
-        _mail_problems,
-        _range_problems,
-        _look_problems,
-    )
-    return [problem for check in checks for problem in check(settings)]
+@dataclass(frozen=True)
+class Finding:
+    """What one check has found, in a sentence, and what to do about it. Never holds a secret."""
+
+    check: str
+    level: str
+    what: str
+    fix: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.fix}" if self.fix else self.what
 
 
-def _key_problems(settings: dict[str, Any]) -> Iterator[str]:
+Problem = tuple[str, str, str]  # level, what, fix
+Check = Callable[[dict[str, Any]], Iterator[Problem]]
+
+
+def findings(settings: dict[str, Any]) -> list[Finding]:
+    """At least one of every check."""
+    found = []
+    for name, (check, well) in CHECKS.items():
+        problems = [Finding(name, *problem) for problem in check(settings)]
+        found += problems or [Finding(name, OK, well)]
+    return found
+
+
+def _keys(settings: dict[str, Any]) -> Iterator[Problem]:
     make_one = "make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'"
     if not settings["SECRET_KEY"]:
-        yield f"SECRET_KEY is missing: {make_one}"
+        yield UNSAFE, "SECRET_KEY is missing", make_one
     elif len(settings["SECRET_KEY"]) < 32:
-        yield f"SECRET_KEY is shorter than 32 characters: {make_one}"
+        yield UNSAFE, "SECRET_KEY is shorter than 32 characters", make_one
     elif settings["READS_ENVIRONMENT"] and len(set(settings["SECRET_KEY"])) < 10:
-        yield f"SECRET_KEY repeats a few characters: {make_one}"
+        yield UNSAFE, "SECRET_KEY repeats a few characters", make_one
     elif SAMPLE_KEY.search(settings["SECRET_KEY"]):
-        yield f"SECRET_KEY looks like a sample that everybody knows: {make_one}"
+        yield UNSAFE, "SECRET_KEY looks like a sample that everybody knows", make_one
     if any(len(key) < 32 for key in settings["SECRET_KEY_FALLBACKS"]):
-        yield "SECRET_KEY_FALLBACKS holds a key shorter than 32 characters: leave it out."
+        yield UNSAFE, "SECRET_KEY_FALLBACKS holds a key shorter than 32 characters", "leave it out."
 
 
-def _database_problems(settings: dict[str, Any]) -> Iterator[str]:
-    example = "as in postgresql://user:password@host/rekey or sqlite:////var/lib/rekey/rekey.db"
-    if not settings["DATABASE_URL"]:
-        yield f"DATABASE_URL is missing: give one {example}"
-        return
-    with suppress(ArgumentError, ValueError):
-        url = make_url(sqlalchemy_url(settings["DATABASE_URL"]))
-        on_disk = url.drivername == "sqlite" and url.database not in (None, "", ":memory:")
-        if on_disk or url.drivername == "postgresql+psycopg" or not settings["READS_ENVIRONMENT"]:
-            return
-    yield f"DATABASE_URL cannot be used: give one {example}"  # not quoted: it may hold a password
-
-
-def _url_problems(settings: dict[str, Any]) -> Iterator[str]:
+def _base_url(settings: dict[str, Any]) -> Iterator[Problem]:
     given, example = settings["BASE_URL"], "as in https://account.example.com"
     if not given:
-        yield f"BASE_URL is missing: it starts every mailed link, {example}"
+        yield UNSAFE, "BASE_URL is missing", f"it starts every mailed link, {example}"
     elif not _is_base_url(given):
-        yield f"BASE_URL is {given!r}: give scheme and host, {example}"
+        yield UNSAFE, f"BASE_URL is {given!r}", f"give scheme and host, {example}"
     elif given.startswith("http:") and urlsplit(given).hostname not in LOOPBACK:
-        yield f"BASE_URL is {given!r}: links that open accounts need https."
+        yield UNSAFE, f"BASE_URL is {given!r}", "links that open accounts need https."
 
 
 def _is_base_url(text: str) -> bool:
@@ -85,48 +94,93 @@ def _is_base_url(text: str) -> bool:
     return url.scheme in ("http", "https") and bool(named) and not surplus and text.isascii() and " " not in text
 
 
-def _name_problems(settings: dict[str, Any]) -> Iterator[str]:
+def _cookies(settings: dict[str, Any]) -> Iterator[Problem]:
+    if settings["BASE_URL"].startswith("http:") and not settings["DEV_MAILBOX"]:
+        fix = "give it the https address that people use, as soon as others than this machine are to reach it."
+        yield WARNING, "Cookies also travel without TLS, for BASE_URL is http", fix
+
+
+def _proxies(settings: dict[str, Any]) -> Iterator[Problem]:
+    """Whether there is a proxy cannot be seen from the settings, nor from within."""
+    hops = settings["TRUSTED_PROXIES"]
+    if settings["BASE_URL"].startswith("https:") and hops == 0:
+        what = "TRUSTED_PROXIES is 0: behind a proxy all visitors would share one limit, and be refused together"
+        yield WARNING, what, "set it to the number of proxies before Rekey; ignore this if gunicorn itself speaks TLS."
+    elif hops:
+        what = f"Whether every request passes {'a proxy' if hops == 1 else f'{hops} proxies'} cannot be seen from here"
+        yield NOT_CHECKED, what, "let nobody else reach gunicorn's port, or they can pretend to be anywhere."
+
+
+def _database(settings: dict[str, Any]) -> Iterator[Problem]:
+    example = "as in postgresql://user:password@host/rekey or sqlite:////var/lib/rekey/rekey.db"
+    if not settings["DATABASE_URL"]:
+        yield UNSAFE, "DATABASE_URL is missing", f"give one {example}"
+        return
+    with suppress(ArgumentError, ValueError):
+        url = make_url(sqlalchemy_url(settings["DATABASE_URL"]))
+        on_disk = url.drivername == "sqlite" and url.database not in (None, "", ":memory:")
+        if on_disk or url.drivername == "postgresql+psycopg" or not settings["READS_ENVIRONMENT"]:
+            yield from _way_to_database(url)
+            return
+    yield UNSAFE, "DATABASE_URL cannot be used", f"give one {example}"  # not quoted: it may hold a password
+
+
+def _way_to_database(url: URL) -> Iterator[Problem]:
+    elsewhere = bool(url.host) and url.host not in LOOPBACK and not str(url.host).startswith("/")
+    if elsewhere and url.query.get("sslmode") not in ENCRYPTED:
+        what = "The way to the database need not be encrypted"
+        yield WARNING, what, "add ?sslmode=verify-full to DATABASE_URL, or require, unless the network is yours alone."
+
+
+def _names(settings: dict[str, Any]) -> Iterator[Problem]:
     for host in settings["TRUSTED_HOSTS"]:
         if not re.fullmatch(rf"\.?{HOST}", host):
-            yield f"TRUSTED_HOSTS holds {host!r}: give host names, as in account.example.com."
+            yield UNSAFE, f"TRUSTED_HOSTS holds {host!r}", "give host names, as in account.example.com."
     contact = settings["SECURITY_CONTACT"]
     if contact and not (contact.startswith("https://") and contact.isprintable()) and mail_address(contact) is None:
-        yield f"SECURITY_CONTACT is {contact!r}: give an address or an https URL."
+        yield UNSAFE, f"SECURITY_CONTACT is {contact!r}", "give an address or an https URL."
     if not settings["APP_NAME"].isprintable():
-        yield f"APP_NAME is {settings['APP_NAME']!r}: it holds control characters."
+        yield UNSAFE, f"APP_NAME is {settings['APP_NAME']!r}", "it holds control characters."
 
 
-def _mail_problems(settings: dict[str, Any]) -> Iterator[str]:
+def _mail(settings: dict[str, Any]) -> Iterator[Problem]:
     if settings["MAIL_DELIVERY"] not in MAIL_DELIVERIES:
-        yield f"MAIL_DELIVERY is {settings['MAIL_DELIVERY']!r}: use one of {', '.join(MAIL_DELIVERIES)}."
+        yield UNSAFE, f"MAIL_DELIVERY is {settings['MAIL_DELIVERY']!r}", f"use one of {', '.join(MAIL_DELIVERIES)}."
     if settings["MAIL_DELIVERY"] == "off":
         return
-    encrypted = settings["MAIL_USE_TLS"] or settings["MAIL_USE_SSL"]
-    if not settings["MAIL_SERVER"] and not settings["DEV_MAILBOX"]:
-        yield "MAIL_SERVER is missing: the host that sends your mail (or MAIL_DELIVERY=off to do without)."
-    elif settings["MAIL_SERVER"] not in LOOPBACK | {""} and not encrypted and not settings["MAIL_ALLOW_PLAINTEXT"]:
-        yield "MAIL_USE_TLS is off: set MAIL_USE_TLS=1 (port 587), MAIL_USE_SSL=1 (465) or MAIL_ALLOW_PLAINTEXT=1."
-    if settings["MAIL_USE_TLS"] and settings["MAIL_USE_SSL"]:
-        yield "MAIL_USE_TLS and MAIL_USE_SSL are both on: STARTTLS (port 587) or TLS from the start (port 465)?"
+    yield from _way_to_mail_server(settings)
     if not sender_of(settings):
-        yield "MAIL_DEFAULT_SENDER is missing: the address your mail comes from (or set ADMINS)."
+        yield UNSAFE, "MAIL_DEFAULT_SENDER is missing", "the address your mail comes from (or set ADMINS)."
     for name, given in (("MAIL_DEFAULT_SENDER", sender_of(settings)), ("SUPPORT_EMAIL", settings["SUPPORT_EMAIL"])):
         if given and mail_address(given) is None:
-            yield f"{name} is {given!r}: give one address, as in help@example.com or Example <help@example.com>"
+            fix = "give one address, as in help@example.com or Example <help@example.com>"
+            yield UNSAFE, f"{name} is {given!r}", fix
     try:
         ssl.create_default_context(cafile=settings["MAIL_CA_FILE"] or None)
     except OSError:
-        yield f"MAIL_CA_FILE is {settings['MAIL_CA_FILE']!r}: no certificates can be read from it."
+        yield UNSAFE, f"MAIL_CA_FILE is {settings['MAIL_CA_FILE']!r}", "no certificates can be read from it."
 
 
-def mail_address(text: str) -> Address | None:
-    """The one ASCII address in the text, with the name before it if there is one."""
-    name, address = parseaddr(text)
-    alone = text.isprintable() and "," not in text.replace(f'"{name}"', "")
-    with suppress(ValueError, HeaderParseError):
-        if alone and address and address.isascii():
-            return Address(name, addr_spec=address)
-    return None
+def _way_to_mail_server(settings: dict[str, Any]) -> Iterator[Problem]:
+    encrypted = settings["MAIL_USE_TLS"] or settings["MAIL_USE_SSL"]
+    in_the_clear = settings["MAIL_SERVER"] not in LOOPBACK | {""} and not encrypted
+    choice = "set MAIL_USE_TLS=1 (port 587), MAIL_USE_SSL=1 (465) or MAIL_ALLOW_PLAINTEXT=1."
+    if not settings["MAIL_SERVER"] and not settings["DEV_MAILBOX"]:
+        yield UNSAFE, "MAIL_SERVER is missing", "the host that sends your mail (or MAIL_DELIVERY=off to do without)."
+    elif in_the_clear and not settings["MAIL_ALLOW_PLAINTEXT"]:
+        yield UNSAFE, "MAIL_USE_TLS is off", choice
+    elif in_the_clear:
+        what = "MAIL_ALLOW_PLAINTEXT is on: links that open accounts travel to the mail server unencrypted"
+        yield WARNING, what, "set MAIL_USE_TLS=1 (port 587) or MAIL_USE_SSL=1 (465) as soon as the server has it."
+    if settings["MAIL_USE_TLS"] and settings["MAIL_USE_SSL"]:
+        what = "MAIL_USE_TLS and MAIL_USE_SSL are both on"
+        yield UNSAFE, what, "STARTTLS (port 587) or TLS from the start (port 465)?"
+
+
+def _limits(settings: dict[str, Any]) -> Iterator[Problem]:
+    if not settings["RATELIMIT_ENABLED"]:
+        what = "RATELIMIT_ENABLED is off: passwords can be guessed and mailboxes flooded at any speed"
+        yield WARNING, what, "leave it out; it is for load tests."
 
 
 RANGES = {
@@ -144,22 +198,47 @@ RANGES = {
 }
 
 
-def _range_problems(settings: dict[str, Any]) -> Iterator[str]:
+def _ranges(settings: dict[str, Any]) -> Iterator[Problem]:
     for name, (least, most) in RANGES.items():
         if not least <= settings[name] <= most:
-            yield f"{name} is {settings[name]}: use {least} to {most}."
+            yield UNSAFE, f"{name} is {settings[name]}", f"use {least} to {most}."
 
 
-def _look_problems(settings: dict[str, Any]) -> Iterator[str]:
+def _look(settings: dict[str, Any]) -> Iterator[Problem]:
     for name, papers in PAPERS.items():
         color = settings[name]
         if not re.fullmatch("#[0-9a-fA-F]{6}", color):
-            yield f"{name} is {color!r}: give six hexadecimal digits, as in #7a5c12."
+            yield UNSAFE, f"{name} is {color!r}", "give six hexadecimal digits, as in #7a5c12."
         elif (ratio := min(contrast(color, paper) for paper in papers)) < LEAST_CONTRAST:
             side = "darker" if name == "BRAND_COLOR" else "lighter"
-            yield f"{name} is {color}: its contrast with the page is {ratio:.1f}, text needs 4.5; take a {side} one."
+            fix = f"its contrast with the page is {ratio:.1f}, text needs 4.5; take a {side} one."
+            yield UNSAFE, f"{name} is {color}", fix
     if settings["OVERRIDES_DIR"] and not Path(settings["OVERRIDES_DIR"]).is_dir():
-        yield f"OVERRIDES_DIR is {settings['OVERRIDES_DIR']!r}: there is no such folder."
+        yield UNSAFE, f"OVERRIDES_DIR is {settings['OVERRIDES_DIR']!r}", "there is no such folder."
+
+
+CHECKS: dict[str, tuple[Check, str]] = {
+    "keys": (_keys, "SECRET_KEY is long enough and no sample."),
+    "base url": (_base_url, "BASE_URL can start links."),
+    "cookies": (_cookies, "Cookies are sent over TLS only, or this is for development."),
+    "proxies": (_proxies, "No header of a proxy counts."),
+    "database url": (_database, "DATABASE_URL names a database of a kind that Rekey knows."),
+    "names": (_names, "Host names, contact and name are well formed."),
+    "mail settings": (_mail, "The mail settings go together."),
+    "limits": (_limits, "Limits are on."),
+    "numbers": (_ranges, "Every number is in its range."),
+    "look": (_look, "The colours can be read on the page."),
+}
+
+
+def mail_address(text: str) -> Address | None:
+    """The one ASCII address in the text, with the name before it if there is one."""
+    name, address = parseaddr(text)
+    alone = text.isprintable() and "," not in text.replace(f'"{name}"', "")
+    with suppress(ValueError, HeaderParseError):
+        if alone and address and address.isascii():
+            return Address(name, addr_spec=address)
+    return None
 
 
 def contrast(one: str, other: str) -> float:

@@ -3,7 +3,7 @@
 from flask import Flask
 
 import config as settings
-from app import auth, database, email, errors, i18n, limits, logs, look, main, security
+from app import auth, database, doctor, email, errors, i18n, limits, logs, look, main, security
 from app.extensions import csrf, db, login_manager, mail, migrate
 from app.rekey import Rekey
 
@@ -33,4 +33,5 @@ def create_app(config: str | type[settings.Config] | None = None) -> Flask:
     email.init_app(app)
     auth.init_app(app)
     main.init_app(app)
+    doctor.init_app(app)
     return app

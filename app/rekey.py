@@ -5,7 +5,7 @@ from typing import Any
 from flask import Flask, Request, request
 from werkzeug.routing import MapAdapter
 
-PROBES = ("/healthz",)
+PROBES = ("/healthz", "/readyz")
 
 
 class Rekey(Flask):

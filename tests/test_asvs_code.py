@@ -149,8 +149,9 @@ OUTGOING = ("urllib.request", "http.client", "requests", "httpx", "aiohttp", "ft
 
 @pytest.mark.asvs("1.3.6", "15.3.2", "13.2.4", "14.2.3")
 def test_nothing_is_spoken_to_but_the_database_and_the_mail_server(modules):
-    """The mailbox of development listens on a socket; diagnosis knows the names of errors."""
+    """The mailbox of development listens on a socket; diagnosis knows the names of errors; the doctor asks the DNS."""
     assert importers(modules, *OUTGOING) == {}
+    assert set(importers(modules, "dns")) == {"app/doctor/sender_domain.py"}
     assert set(importers(modules, "socket")) == {f"app/email/{name}.py" for name in ("smtp", "mailbox", "diagnosis")}
 
 

@@ -26,6 +26,7 @@ FOR = {
     "/.well-known/security.txt": EVERYBODY,
     "/healthz": EVERYBODY,
     "/language": EVERYBODY,
+    "/readyz": EVERYBODY,
     "/static/<path:filename>": EVERYBODY,
     "/auth/login": EVERYBODY,
     "/auth/logout": EVERYBODY,
@@ -169,7 +170,8 @@ def test_no_answer_lets_another_site_read_it(visitor, path):
 @pytest.mark.asvs("4.1.1", "3.2.1", "4.2.2")
 @pytest.mark.parametrize("path", PATHS)
 def test_every_body_says_what_it_is_and_how_long(visitor, path):
-    kinds = {"css": "text/css", "svg": "image/svg+xml", "txt": "text/plain", "/healthz": "text/plain"}
+    kinds = {"css": "text/css", "svg": "image/svg+xml", "txt": "text/plain"}
+    kinds |= {"/healthz": "text/plain", "/readyz": "text/plain"}
     for _, answer in every_answer(visitor, path):
         kind = kinds.get(path.rpartition(".")[2], "text/html") if answer.status_code == 200 else "text/html"
         if answer.data:

@@ -38,7 +38,7 @@ def environ(monkeypatch):
 def problems(environ, **changes):
     with pytest.raises(ConfigError) as error:
         environ(**changes)
-    return error.value.problems
+    return [str(finding) for finding in error.value.findings]
 
 
 def test_a_complete_environment_is_accepted(environ):

@@ -511,7 +511,7 @@ def test_a_mail_is_written_in_its_readers_language(promise):
 
 
 def test_the_thread_starts_anew_after_a_fork(app, monkeypatch):
-    monkeypatch.setattr(worker, "work", lambda app, stop: stop.wait())
+    monkeypatch.setattr(worker, "work", lambda app, stop, kind: stop.wait())
     delivery = worker.DeliveryThread(app)
     delivery.start()
     first = delivery.thread

@@ -11,6 +11,7 @@ PUBLIC = {
     "static",
     "main.healthz",
     "main.home",
+    "main.readyz",
     "main.security_txt",
     "main.choose_language",
     "main.change_password",  # leads to a page that needs one

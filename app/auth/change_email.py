@@ -1,6 +1,6 @@
 """Another address for an account: nothing changes until its mailbox has proven it, and the old mailbox may undo it."""
 
-from flask import flash, redirect, session, url_for
+from flask import flash, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
 from flask_babel import gettext as _
@@ -8,7 +8,7 @@ from flask_login import current_user
 from sqlalchemy.exc import IntegrityError
 
 from app import limits
-from app.auth import bp, device, links
+from app.auth import bp, device, links, no_mail
 from app.auth.account import announce_change
 from app.auth.account import bp as account
 from app.auth.forms import ChangeEmailForm, ConfirmLinkForm, form_page
@@ -22,6 +22,8 @@ from app.security import client
 @account.route("/email", methods=["GET", "POST"])
 def email() -> ResponseReturnValue:
     """Promise a link to the new address and a notice to the old one: the same whether the new one is taken or not."""
+    if no_mail.is_off():
+        return render_template(no_mail.page("account/email.html")), 422 if request.method == "POST" else 200
     form = ChangeEmailForm(current_user.email)
     if not is_confirmed(form):
         return form_page("account/email.html", form, waiting=EmailChange.waiting_for(current_user))

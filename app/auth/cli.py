@@ -11,13 +11,14 @@ from typing import Any, BinaryIO
 import click
 from flask import Blueprint, current_app
 
-from app.auth import listing, operations, report, user_import
+from app.auth import listing, no_mail, operations, report, user_import
 from app.auth.forms import name_problem
 from app.auth.listing import plural
 from app.auth.models import EmailChange, User, UserSession
 from app.auth.passwords import hash_password, password_problem
+from app.auth.promises import KINDS
 from app.commands import CommandGroup
-from app.email import enqueue, parse_address
+from app.email import answer, enqueue, parse_address
 from app.extensions import db
 from app.security import public_url
 
@@ -186,8 +187,25 @@ def reset_link(email: str) -> None:
     """Print a one-time link with which the owner of EMAIL can set a new password."""
     user = _active_account(email)
     user.record("reset_link_printed", operator())
+    answered = answer(user.email, KINDS)
     db.session.commit()
     click.echo(public_url("auth.open_reset_password", token=user.get_reset_password_token()))
+    if answered:
+        click.echo("The request for it is off the list. See that you give the link to its owner.", err=True)
+
+
+@bp.cli.command()
+@json_option
+def waiting(as_json: bool) -> None:
+    """List who has asked for a link within six hours and got none: with MAIL_DELIVERY=off, everybody who asks.
+
+    Answer with `users reset-link`, once you are sure who is asking.
+    """
+    people = list(no_mail.waiting())
+    for line in listing.waiting_as_json(people) if as_json else listing.waiting_as_table(people):
+        click.echo(line)
+    if not people and not as_json:
+        click.echo("Nobody.", err=True)
 
 
 @bp.cli.command()

@@ -5,7 +5,7 @@ import logging
 from flask import render_template, session
 from flask.typing import ResponseReturnValue
 
-from app.auth import bp
+from app.auth import bp, no_mail
 from app.auth.links import DeadLink, LinkExpired, LinkMissing, LinkUsed
 from app.auth.models import Registration, User
 from app.auth.promises import promise
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 def show_dead_link(link: DeadLink) -> ResponseReturnValue:
     logger.warning("%s link refused: %s, network %s", link.purpose, link.reason, client()["network"] or "unknown")
     address = None
-    if isinstance(link, LinkExpired) and (address := address_of(link.purpose, link.payload)):
+    if isinstance(link, LinkExpired) and not no_mail.is_off() and (address := address_of(link.purpose, link.payload)):
         session["expired link"] = [link.purpose, link.payload]
     shown = address and masked(address)
     return render_template("auth/dead_link.html", reason=link.reason, purpose=link.purpose, address=shown), link.code

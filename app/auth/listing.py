@@ -32,6 +32,19 @@ def as_table(page: list[Facts]) -> Iterator[str]:
         yield f"{facts['email']:<{width}}  {facts['state']:<11}  {created:<16}  {last:<16}  {facts['name']}"
 
 
+def waiting_as_json(people: list[Facts]) -> list[str]:
+    return [json.dumps({"waiting": people}, default=datetime.isoformat)]
+
+
+def waiting_as_table(people: list[Facts]) -> Iterator[str]:
+    width = max((len(facts["email"]) for facts in people), default=0)
+    for facts in people:
+        yield (
+            f"{facts['email']:<{width}}  account: {facts['account']:<8}  asked {_minute(facts['asked_at'])} UTC"
+            f"  {facts['reference']}  {_place(facts)}"
+        )
+
+
 def as_lines(facts: Facts) -> Iterator[str]:
     for name, fact in facts.items():
         if not isinstance(fact, list):

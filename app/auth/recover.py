@@ -6,7 +6,7 @@ from flask_babel import get_locale
 from flask_babel import gettext as _
 
 from app import limits
-from app.auth import attempts, bp, links
+from app.auth import attempts, bp, links, no_mail
 from app.auth.forms import AddressForm, NotMeForm, ResetPasswordForm, form_page, remember_address
 from app.auth.models import User
 from app.auth.passwords import hash_password
@@ -23,7 +23,7 @@ def reset_password_request() -> ResponseReturnValue:
     """Promise a mail. The account is looked up by the worker: here, known and unknown addresses are the same."""
     form = AddressForm()
     if not form.validate_on_submit():
-        return form_page("auth/reset_password_request.html", form)
+        return form_page(no_mail.page("auth/reset_password_request.html"), form)
     remember_address(form.email.data or "")
     return promise("reset_password", form.email.data or "")
 
@@ -33,7 +33,7 @@ def check_your_inbox() -> ResponseReturnValue:
     if "inbox" not in session:
         return redirect(url_for("auth.reset_password_request"), 303)
     life = max_age(session["inbox"]["kind"])
-    return render_template("auth/check_your_inbox.html", life=life, **session["inbox"])
+    return render_template(no_mail.page("auth/check_your_inbox.html"), life=life, **session["inbox"])
 
 
 @bp.route("/reset_password/<token>")

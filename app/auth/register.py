@@ -3,11 +3,12 @@
 So nobody can lie in wait in an account that was registered with a stranger's address ("pre-hijacking").
 """
 
+from flask import render_template, request
 from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
 from flask_babel import gettext as _
 
-from app.auth import attempts, bp, links
+from app.auth import attempts, bp, links, no_mail
 from app.auth.forms import AddressForm, FinishRegistrationForm, form_page, remember_address
 from app.auth.models import Registration, User
 from app.auth.passwords import hash_password
@@ -20,6 +21,8 @@ from app.security import client
 @bp.route("/register", methods=["GET", "POST"])
 def register() -> ResponseReturnValue:
     """Promise a mail; what it says depends on whether there is an account, and only its reader learns that."""
+    if no_mail.is_off():
+        return render_template(no_mail.page("auth/register.html")), 422 if request.method == "POST" else 200
     form = AddressForm()
     if not form.validate_on_submit():
         return form_page("auth/register.html", form)

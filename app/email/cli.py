@@ -54,14 +54,36 @@ def drain() -> None:
 
 @bp.cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def status(as_json: bool) -> None:
-    """Say how much mail is due, waiting and failed, and how old the oldest is."""
+@click.option(
+    "--check", is_flag=True, help="For probes: say in a line whether mail leaves; the exit status is 1 if not."
+)
+@click.option("--max-age", type=click.FloatRange(0), default=120, show_default=True, help="Seconds; of --check.")
+def status(as_json: bool, check: bool, max_age: float) -> None:
+    """Say how much mail is due, waiting and failed, how old the oldest is, and who delivers."""
+    if check:
+        _check(max_age)
+        return
     facts = report.counts() | report.pace()
+    delivering = report.delivering()
     if as_json:
-        click.echo(json.dumps(facts))
+        click.echo(json.dumps(facts | {"workers": delivering}))
         return
     for name, fact in facts.items():
         click.echo(f"{name.replace('_', ' '):<21} {fact}")
+    for process in delivering:
+        state = "seen" if process["alive"] else "dead, last seen"
+        words = f"{state} {process['seen_seconds_ago']:.0f} s ago, process {process['pid']} on {process['host']}"
+        click.echo(f"{process['kind']:<21} {words}")
+
+
+def _check(longest_due: float) -> None:
+    """Raises ClickException, whose exit status is 1."""
+    if current_app.config["MAIL_DELIVERY"] == "off":
+        click.echo("MAIL_DELIVERY is off: no mail is to leave.")
+        return
+    if problem := report.trouble(longest_due):
+        raise click.ClickException(problem)
+    click.echo("Mail leaves.")
 
 
 @bp.cli.command("list")

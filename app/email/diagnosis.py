@@ -46,3 +46,17 @@ def explain(error: BaseException | None) -> str:
         case smtplib.SMTPException():
             return f"{server} does not do what the settings ask for: {said}. Check MAIL_USE_TLS and MAIL_USERNAME."
     return f"It did not work: {describe(error)}."
+
+
+def step_of(error: BaseException | None, begun: str) -> str:
+    """At which of STEPS it failed, after the last that was begun: a connection has several ways to fail."""
+    match error:
+        case UnreachableError():
+            return step_of(error.__cause__, begun)
+        case gaierror():
+            return "name"
+        case ssl.SSLCertVerificationError():
+            return "certificate"
+        case ssl.SSLError():
+            return "TLS"
+    return begun

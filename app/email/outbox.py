@@ -18,7 +18,7 @@ from sqlalchemy import Insert, Select, Update, select, tuple_, update
 from app.database import DATABASE_AWAY, db_now, utcnow
 from app.email import smtp
 from app.email.addresses import address_key
-from app.email.models import OutboxMessage, Urgency, new_message_id
+from app.email.models import NOTICE, OutboxMessage, Urgency, new_message_id
 from app.email.render import Draft, HeldBackError, render
 from app.extensions import db
 from app.keys import keyed_digests
@@ -69,7 +69,8 @@ def enqueue(kind: str, args: dict[str, Any], *, address: str, locale: str | None
         message_id=new_message_id(),
         address_digest=address_digests(address)[0],
     )
-    db.session.add(row)
+    if urgency is not NOTICE or current_app.config["MAIL_DELIVERY"] != "off":  # without mail, nobody would read it
+        db.session.add(row)
     return row
 
 

@@ -44,4 +44,7 @@ def _delete(table: type[Base], dead: ColumnElement[bool]) -> int:
 
 @purges(OutboxMessage)
 def _done_mails() -> ColumnElement[bool]:
-    return OutboxMessage.done_at < db_now(-86_400 * current_app.config["MAIL_RETENTION_DAYS"])
+    old = OutboxMessage.done_at < db_now(-86_400 * current_app.config["MAIL_RETENTION_DAYS"])
+    if current_app.config["MAIL_DELIVERY"] != "off":
+        return old
+    return old | (OutboxMessage.done_at.is_(None) & (OutboxMessage.expires_at < db_now()))  # which no worker will mark

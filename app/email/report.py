@@ -5,11 +5,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select, update
 
 from app.database import db_now
+from app.email.heartbeat import ALIVE_SECONDS, live_workers, workers
 from app.email.models import OutboxMessage
 from app.email.outbox import address_digests
 from app.extensions import db
 
-OUTCOMES = ("sent", "nobody", "expired", "failed")
+OUTCOMES = ("sent", "nobody", "expired", "failed", "answered")
 STATES = ("due", "in_hand", "waiting", *OUTCOMES)
 
 
@@ -31,11 +32,37 @@ def counts() -> dict[str, int]:
 
 def pace() -> dict[str, float]:
     """How fast mail leaves: the age of the oldest due row in seconds, and mails sent in the last hour."""
-    oldest = db.session.scalar(select(func.min(OutboxMessage.due_at)).where(_in_state("due")))
-    now = db.session.scalar(select(db_now()))
-    age = (now - oldest).total_seconds() if now and oldest else 0.0
     recent = (OutboxMessage.outcome == "sent") & (OutboxMessage.done_at > db_now(-3600))
-    return {"oldest_due_seconds": round(age, 1), "sent_last_hour": _count(recent)}
+    return {"oldest_due_seconds": round(oldest_due_seconds(), 1), "sent_last_hour": _count(recent)}
+
+
+def oldest_due_seconds() -> float:
+    """For how long the oldest mail that could leave has been waiting; 0 where none is due."""
+    oldest, now = db.session.execute(select(func.min(OutboxMessage.due_at), db_now()).where(_in_state("due"))).one()
+    return (now - oldest).total_seconds() if oldest else 0.0
+
+
+def delivering() -> list[dict[str, Any]]:
+    """Which processes deliver, the last seen first; those that died are listed for a day."""
+    return [
+        {
+            "host": worker.host,
+            "pid": worker.pid,
+            "kind": worker.kind,
+            "started_at": worker.started_at.isoformat(timespec="seconds"),
+            "seen_seconds_ago": round(seconds, 1),
+            "alive": seconds < ALIVE_SECONDS,
+        }
+        for worker, seconds in workers()
+    ]
+
+
+def trouble(longest_due: float) -> str | None:
+    """What is wrong with delivery, in a sentence: nobody delivers, or mail is due for longer than so many seconds."""
+    if not live_workers():
+        return f"No worker was seen in the last {ALIVE_SECONDS} seconds."
+    age = oldest_due_seconds()
+    return f"Mail is due for {age:.0f} seconds and does not leave." if age > longest_due else None
 
 
 def find(*, state: str | None = None, kind: str | None = None, address: str | None = None, most: int) -> list[Any]:
@@ -82,6 +109,7 @@ def verdict(row: OutboxMessage) -> str:
         "sent": "sent: the mail server has taken it",
         "nobody": "nobody: no active account has that address, so nothing was sent",
         "expired": "expired: it could not leave in time, and a mail so late would have been of no use",
+        "answered": "answered: the operator has printed a link with flask users reset-link",
         "failed": f"failed: {row.last_error}",
     }[str(row.outcome)]
 

@@ -22,6 +22,7 @@ from flask import current_app
 from app.email import mime
 
 IDLE_SECONDS = 30  # servers hang up on a silent client, some after a minute
+STEPS = ("name", "connection", "TLS", "certificate", "login", "sender")  # what can go wrong before a recipient is named
 MAILS_PER_CONNECTION = 100  # servers have limits of their own, and answer 421 when they are reached
 
 
@@ -163,6 +164,7 @@ class Connection(flask_mail.Connection):
         self.dialogue: _Smtp | None = None  # `host`, and before that what is to become it
         self.used_at = 0.0
         self.receipt = ""  # the server's, for the last mail sent
+        self.step = ""  # of STEPS: the last that was begun
         self.aborted = False
 
     def __enter__(self) -> Self:
@@ -206,6 +208,19 @@ class Connection(flask_mail.Connection):
                 raise UnreachableError from error
             self.num_emails = 0
 
+    def rehearse(self) -> None:
+        """All that a mail needs but its recipient: sends none. Raises UnreachableError, or SMTPSenderRefused."""
+        self.open()
+        if self.host is None:
+            return
+        self.host.ehlo_or_helo_if_needed()
+        self.step = "sender"
+        sender = parseaddr(current_app.config["MAIL_DEFAULT_SENDER"])[1]
+        code, text = self.host.mail(sender)
+        if code != 250:
+            raise smtplib.SMTPSenderRefused(code, text, sender)
+        self.host.rset()
+
     def configure_host(self) -> _Smtp:
         config = current_app.config
         server, port = config["MAIL_SERVER"], config["MAIL_PORT"]
@@ -217,11 +232,14 @@ class Connection(flask_mail.Connection):
             "timeout": config["MAIL_TIMEOUT"],
             "local_hostname": sender_domain(),  # the default is a DNS look-up of this machine's name
         }
+        self.step = "connection"
         host = _SmtpOverTls(self, **common, context=_trust()) if config["MAIL_USE_SSL"] else _Smtp(self, **common)
         try:
             if config["MAIL_USE_TLS"]:
+                self.step = "TLS"
                 host.starttls(context=_trust())
             if config["MAIL_USERNAME"]:
+                self.step = "login"
                 host.login(config["MAIL_USERNAME"], config["MAIL_PASSWORD"])
         except BaseException:
             host.close()

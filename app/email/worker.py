@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from app.database import DATABASE_AWAY, db_now
 from app.email import outbox
+from app.email.heartbeat import Heartbeat
 from app.email.models import OutboxMessage
 from app.email.purge import purge
 from app.email.smtp import Connection, UnreachableError, Verdict, describe, judge
@@ -122,14 +123,17 @@ class Courier:
             logger.exception("leases could not be renewed")
 
 
-def work(app: Flask, stop: Event, threads: int = 1) -> None:
-    """Deliver with so many connections until told to stop, and delete dead rows once an hour."""
+def work(app: Flask, stop: Event, threads: int = 1, kind: str = "worker") -> None:
+    """Deliver with so many connections until told to stop, say so now and then, and delete dead rows once an hour."""
     couriers = [Courier(app, stop) for _ in range(threads)]
+    heartbeat = Heartbeat(app, kind)
     next_purge = monotonic()
     for _ in _supervised(couriers, stop):
+        heartbeat.beat()
         if monotonic() >= next_purge:
             next_purge = monotonic() + PURGE_SECONDS
             _purge(app)
+    heartbeat.end()
 
 
 def drain(app: Flask, stop: Event, progress: Callable[[int], object]) -> Courier:
@@ -189,9 +193,12 @@ class DeliveryThread:
         with self.lock:
             if self.process != os.getpid():  # threads do not survive a fork
                 self.stopping.clear()
-                self.thread = Thread(target=work, args=(self.app, self.stopping), name="delivery", daemon=True)
+                self.thread = Thread(target=self._work, name="delivery", daemon=True)
                 self.thread.start()
                 self.process = os.getpid()
+
+    def _work(self) -> None:
+        work(self.app, self.stopping, kind="thread")
 
     def stop_claiming(self) -> None:
         """Begin to stop: what is in hand is finished, nothing new is begun."""

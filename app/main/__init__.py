@@ -4,7 +4,8 @@ from flask import Flask
 
 
 def init_app(app: Flask) -> None:
-    from app.main import language, routes, static_files  # noqa: F401 - language registers itself
+    from app.main import language, readiness, routes, static_files  # noqa: F401 - language registers itself
 
     app.register_blueprint(routes.bp)
     static_files.init_app(app)
+    readiness.init_app(app)

@@ -3,6 +3,8 @@ from datetime import UTC, datetime, timedelta
 from flask import Blueprint, Response, abort, current_app, redirect, render_template, url_for
 from flask.typing import ResponseReturnValue
 
+from app.main.readiness import failing_part
+
 bp = Blueprint("main", __name__)
 
 
@@ -15,6 +17,13 @@ def home() -> str:
 def healthz() -> Response:
     """Says that this process answers; it touches nothing else."""
     return Response("ok\n", mimetype="text/plain")
+
+
+@bp.route("/readyz")
+def readyz() -> Response:
+    """Says that requests can be served; else 503 and the name of the part that fails, `database` or `schema`."""
+    failing = failing_part()
+    return Response(f"{failing or 'ok'}\n", 503 if failing else 200, mimetype="text/plain")
 
 
 @bp.route("/.well-known/security.txt")

@@ -164,7 +164,7 @@ def test_b39_a_base_url_that_would_make_bad_links_stops_the_start(monkeypatch, u
     monkeypatch.setenv("BASE_URL", url)
     with pytest.raises(ConfigError) as refusal:
         load("production")
-    assert [problem.split()[0] for problem in refusal.value.problems] == ["BASE_URL"]
+    assert [finding.check for finding in refusal.value.findings] == ["base url"]
 
 
 @pytest.mark.asvs("4.1.2")
