@@ -39,7 +39,7 @@ def _error_page(error: HTTPException) -> Response:
     titles = {
         403: _("This was sent from elsewhere"),
         404: _("Page not found"),
-        413: _("That was too much"),
+        413: _("That is too large"),
         429: _("Please wait a little"),
     }
     texts = {

@@ -233,7 +233,7 @@ class ProfileForm(Form):
 
     def __init__(self, user: User) -> None:
         super().__init__(obj=user)
-        self.locale.choices = [("", _("As the browser says")), *own_names().items()]
+        self.locale.choices = [("", _("Same as the browser")), *own_names().items()]
         self.time_zone.choices = [("", "UTC"), *((zone, zone) for zone in time_zones())]
 
 
