@@ -221,8 +221,8 @@ class DeleteForm(ProofForm):
 
 
 def zone_name(choice: str | None) -> str:
-    """The name of a time zone as it is stored, from how it is shown."""
-    return (choice or "").replace(" ", "_")
+    """The name of a time zone as it is stored, from the city that is shown."""
+    return zones_by_city().get(choice or "", choice or "")
 
 
 class ProfileForm(Form):
@@ -234,10 +234,13 @@ class ProfileForm(Form):
     def __init__(self, user: User) -> None:
         super().__init__(obj=user)
         self.locale.choices = [("", _("Same as the browser")), *own_names().items()]
-        self.time_zone.choices = [("", "UTC"), *((zone, zone) for zone in time_zones())]
+        self.time_zone.choices = {"": [("", "UTC")]}
+        for city, zone in zones_by_city().items():
+            self.time_zone.choices.setdefault(zone.partition("/")[0], []).append((zone, city))
 
 
 @cache
-def time_zones() -> list[str]:
+def zones_by_city() -> dict[str, str]:
     """The zones people live in, by the names of the IANA database."""
-    return sorted(zone for zone in available_timezones() if zone.partition("/")[0] in CONTINENTS)
+    zones = sorted(zone for zone in available_timezones() if zone.partition("/")[0] in CONTINENTS)
+    return {zone.partition("/")[2].replace("_", " "): zone for zone in zones}
