@@ -267,6 +267,8 @@ class Site:
             "MAIL_SERVER": HOST,
             "MAIL_DEFAULT_SENDER": "no-reply@rekey.example",
             "MAIL_DELIVERY": "thread",
+            "WEB_CONCURRENCY": 1,  # processes, where a test asks for no more
+            "LOG_FORMAT": "text",
             **settings,
         }
 
