@@ -97,10 +97,13 @@ def post_fork(server: Any, worker: Any) -> None:
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    if server.metrics_directory:
-        from prometheus_client.multiprocess import mark_process_dead
+    """What the dead one measured of itself counts no more; what it has counted does.
 
-        mark_process_dead(worker.pid, server.metrics_directory)
+    Not prometheus_client's mark_process_dead: imported here, in the master, it would count apart in every later worker.
+    """
+    if server.metrics_directory:
+        for file in Path(server.metrics_directory).glob(f"gauge_live*_{worker.pid}.db"):
+            file.unlink()
 
 
 def on_exit(server: Any) -> None:

@@ -32,6 +32,7 @@ METHODS = ("GET", "HEAD", "POST", "OPTIONS")
 FRESH_SECONDS = 5  # so long one reading of the queue serves
 PATIENCE_SECONDS = 2  # with the database, which may be away
 SLOW_CLIENT_SECONDS = 5
+POLL_SECONDS = 0.2
 
 REQUESTS = Counter("rekey_requests", "Requests by route, method and status", ["route", "method", "status"])
 LATENCY = Histogram(
@@ -170,6 +171,7 @@ class Server:
     def __init__(self, app: Flask) -> None:
         self.address: tuple[str, int] = app.config["METRICS_ADDRESS"]
         self.directory: Path | None = None
+        self.http: _HttpServer | None = None
         self.outbox = CollectorRegistry()
         self.outbox.register(Queue(app))
 
@@ -179,11 +181,11 @@ class Server:
         if listener:
             self.directory = Path(directory)
         try:
-            server = _HttpServer(self, listener or _listen(self.address))
+            self.http = _HttpServer(self, listener or _listen(self.address))
         except OSError as error:
             logger.error("METRICS_BIND cannot be used, and there are no metrics: %s", error)
             return
-        Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+        Thread(target=self.http.serve_forever, args=(POLL_SECONDS,), name="metrics", daemon=True).start()
 
     def page(self) -> bytes:
         return self._counted() + generate_latest(self.outbox)
@@ -197,9 +199,12 @@ class Server:
             return generate_latest(together)
 
     def leave(self) -> None:
-        """Add what this process has counted to what the dead have: its files go, whose number would else only grow."""
-        if self.directory is None:
+        """Answer no more, and add what this process has counted to what the dead have: else files would pile up."""
+        if self.directory is None or self.http is None:
             return
+        closing = Thread(target=self.http.shutdown, daemon=True)  # after the answer it may be giving
+        closing.start()
+        closing.join(PATIENCE_SECONDS)
         with _locked(self.directory, fcntl.LOCK_EX):
             for mine in self.directory.glob(f"*_{os.getpid()}.db"):
                 kind = mine.name.partition("_")[0]
