@@ -61,7 +61,7 @@ ARGON2 = Histogram(
     buckets=(0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1, 2, 5),
 )
 
-SIGN_IN_RESULTS = {"signed_in": "ok", "password_stopped": "stopped"}  # else: refused
+SIGN_IN_RESULTS = {"signed_in": "ok", "password_stopped": "stopped"}  # else: refused # nosec B105
 OUTCOMES = ("sent", "nobody", "expired", "failed")
 
 

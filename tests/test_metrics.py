@@ -15,11 +15,13 @@ import flask_migrate
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
 
 from app import create_app
 from app.auth.models import User
 from app.auth.passwords import hash_password
 from app.extensions import db
+from app.metrics import Queue
 from config import Testing
 from tests.conftest import NEW_PASSWORD, PASSWORD
 from tests.servers import HOST, HttpBrowser, HttpClient, Site, SmtpSink, free_port, wait_for
@@ -135,21 +137,23 @@ def test_totals_outlive_the_processes_that_counted(counting):
     assert server.stop() == 0
 
 
-def test_the_queue_is_read_at_the_database_when_somebody_asks(counting):
-    counting.flask("outbox", "drain")
-    counting.start()
-    assert value(scrape(counting.metrics_port), "rekey_outbox_messages", state="due") == 0
-    browser = HttpBrowser(counting.url)
-    for _ in range(3):
-        browser.ask_for_reset(ADDRESS)
+def queue_figures(queue):
+    samples = [sample for family in queue.collect() for sample in family.samples]
+    return {sample.labels.get("state", "oldest"): sample.value for sample in samples}
 
-    def due():
-        return value(scrape(counting.metrics_port), "rekey_outbox_messages", state="due")
 
-    wait_for(lambda: due() == 3, "the next reading")
-    wait_for(lambda: value(scrape(counting.metrics_port), "rekey_outbox_oldest_due_seconds") > 0, "an age")
-    counting.flask("outbox", "drain")
-    wait_for(lambda: due() == 0, "the next reading")
+def test_the_queue_is_what_the_outbox_has_and_read_once_for_a_while(app, browser, postman, alice, monkeypatch):
+    monkeypatch.setattr("app.metrics.FRESH_SECONDS", 600)
+    queue = Queue(app)
+    assert queue_figures(queue) == {"due": 0, "in_hand": 0, "waiting": 0, "oldest": 0}
+    for _ in range(5):
+        browser.ask_for_reset(alice)
+    assert queue_figures(queue)["due"] == 0
+    figures = queue_figures(Queue(app))
+    assert figures.pop("oldest") > 0
+    assert figures == {"due": 3, "in_hand": 0, "waiting": 1}  # three at once, and the next in an hour
+    postman.deliver()
+    assert queue_figures(Queue(app)) == {"due": 0, "in_hand": 0, "waiting": 1, "oldest": 0}
 
 
 def test_without_a_database_there_is_no_queue_and_the_rest_is_there(tmp_path):
@@ -160,6 +164,16 @@ def test_without_a_database_there_is_no_queue_and_the_rest_is_there(tmp_path):
         samples = scrape(port)
     assert value(samples, "rekey_requests_total", route="/healthz") > 0
     assert not [name for name, *_ in samples if name.startswith("rekey_outbox")]
+
+
+def test_a_database_that_hangs_holds_up_no_scrape_for_long(app, database_kind):
+    if database_kind == "sqlite":
+        pytest.skip("on SQLite nothing holds up who only reads")
+    queue = Queue(app)
+    with app.app_context(), db.engine.connect() as holder:
+        holder.execute(text("LOCK TABLE outbox_messages"))
+        assert list(queue.collect()) == []
+    wait_for(lambda: list(queue.collect()), "the database to answer again")
 
 
 def test_metrics_are_not_on_the_sites_own_port_and_the_site_not_on_theirs(counting):
@@ -184,6 +198,24 @@ def test_a_client_that_says_nothing_holds_up_no_request_and_no_stop(counting):
     with create_connection(silent), create_connection(silent):
         assert HttpClient(counting.url).get("/").status_code == 200
         assert server.stop() == 0
+
+
+def test_figures_that_cannot_be_read_stop_nothing(counting, tmp_path):
+    counting.settings["PROMETHEUS_MULTIPROC_DIR"] = tmp_path / "figures"
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures/counter_1.db").write_bytes(b"of an earlier run, and cut off")
+    server = counting.start()
+    assert value(scrape(counting.metrics_port), "rekey_requests_total", route="/healthz") > 0
+
+    broken = tmp_path / "figures/counter_1.db"
+    broken.write_bytes(b"no figures")
+    with pytest.raises(OSError, match=r"closed|reset"):
+        scrape(counting.metrics_port)
+    assert HttpClient(counting.url).get("/").status_code == 200
+    broken.unlink()
+    assert value(scrape(counting.metrics_port), "rekey_requests_total", route="/") == 1
+    assert server.stop() == 0
+    assert (tmp_path / "figures").exists()
 
 
 def test_where_they_are_off_nothing_listens_and_nothing_is_loaded(counting):
