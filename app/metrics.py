@@ -24,7 +24,8 @@ from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app import logs, signals
-from app.email import queue
+from app.email import live_workers, queue
+from app.extensions import db
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +137,8 @@ class Queue:
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         if facts := dict(self._recent()):
-            age = facts.pop("oldest_due_seconds")
+            age, workers = facts.pop("oldest_due_seconds"), facts.pop("workers")
+            yield GaugeMetricFamily("rekey_mail_workers", "Processes that deliver, seen within a minute", workers)
             yield GaugeMetricFamily("rekey_outbox_oldest_due_seconds", "Age of the oldest due mail", age)
             depth = GaugeMetricFamily(
                 "rekey_outbox_messages", "Mails promised and not done, by state", labels=["state"]
@@ -161,7 +163,8 @@ class Queue:
     def _read(self) -> None:
         found: dict[str, float] = {}
         with suppress(Exception), self.app.app_context():  # the log has it from those who need the database
-            found = queue()
+            db.session.connection(execution_options={"sqlite_begin": "DEFERRED"})  # who only looks locks nobody out
+            found = queue() | {"workers": len(live_workers())}
         self.facts, self.read_at = found, monotonic()
 
 
