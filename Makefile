@@ -67,7 +67,7 @@ check: install ## Check style, types, unsafe calls and known vulnerabilities
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/bandit --quiet --recursive app config.py config_checks.py wsgi.py gunicorn.conf.py
+	@$(BIN)/bandit --quiet --recursive app config.py config_checks.py log_lines.py wsgi.py gunicorn.conf.py
 	@$(BIN)/python -m scripts.audit
 
 lock: ## Write the locked requirements anew (needs uv)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
-from config_checks import LOOPBACK, UNSAFE, Finding, findings, mail_address, sender_of, sqlalchemy_url
+from config_checks import LOOPBACK, UNSAFE, Finding, findings, mail_address, sender_of, socket_address, sqlalchemy_url
 
 ROOT = Path(__file__).parent
 INSTANCE = ROOT / "instance"
@@ -78,6 +78,9 @@ class Config:
     OVERRIDES_DIR: str = ""
     SUPPORT_EMAIL: str = ""
     SECURITY_CONTACT: str = ""
+    LOG_FORMAT: str = "json"
+    METRICS_BIND: str = ""
+    WEB_CONCURRENCY: int = 0
 
     DEV_MAILBOX = False
     READS_ENVIRONMENT = True
@@ -99,6 +102,8 @@ class Development(Config):
 
     MAIL_DELIVERY = "thread"
     MAIL_DEFAULT_SENDER = "no-reply@rekey.example"
+    LOG_FORMAT = "text"
+    WEB_CONCURRENCY = 1
     DEV_MAILBOX = True
     TEMPLATES_AUTO_RELOAD = True
 
@@ -113,6 +118,7 @@ class Testing(Config):
     DATABASE_URL = "sqlite://"
     MAIL_SERVER = "127.0.0.1"
     MAIL_DEFAULT_SENDER = "no-reply@rekey.example"
+    LOG_FORMAT = "text"
 
 
 CONFIGS: dict[str, type[Config]] = {
@@ -151,6 +157,23 @@ def load(config: str | type[Config] | None = None) -> dict[str, Any]:
     if unparsed or unsafe:
         raise ConfigError([*unparsed, *unsafe])
     return settings | _derived(settings)
+
+
+def early(*names: str) -> list[Any]:
+    """Settings that gunicorn needs before all are checked; one that cannot be read has its default."""
+    chosen = CONFIGS.get(os.environ.get("FLASK_CONFIG") or "production", Production)
+    found = _from_environment(_environment(chosen), {})
+    return [found.get(name, getattr(chosen, name)) for name in names]
+
+
+def shared_metrics() -> str | None:
+    """The directory an operator has set for what the processes of one gunicorn count."""
+    return os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+
+
+def share_metrics(directory: str) -> None:
+    """To be called before prometheus_client is imported, which looks there once."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
 
 
 def _environment(chosen: type[Config]) -> Mapping[str, str | None]:
@@ -239,6 +262,7 @@ def _derived(settings: dict[str, Any]) -> dict[str, Any]:
         "MAIL_DEFAULT_SENDER": str(Address(sender.display_name or settings["APP_NAME"], addr_spec=sender.addr_spec)),
         # Links never take their host from a request (see security.public_url); this is for caches and proxies between.
         "TRUSTED_HOSTS": [*(settings["TRUSTED_HOSTS"] or [urlsplit(settings["BASE_URL"]).hostname]), *LOOPBACK],
+        "METRICS_ADDRESS": socket_address(settings["METRICS_BIND"]),
         "SECURITY_CONTACT": settings["SECURITY_CONTACT"] or settings["SUPPORT_EMAIL"],
         "SESSION_COOKIE_SECURE": secure,
         "SESSION_COOKIE_NAME": "__Host-session" if secure else "session",

@@ -23,6 +23,7 @@ LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 SAMPLE_KEY = re.compile(r"change.?(me|this|it)|replace.?(me|this|it)|your.?(secret|key)|insecure", re.IGNORECASE)
 HOST = r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*"
 MAIL_DELIVERIES = ("thread", "worker", "off")
+LOG_FORMATS = ("text", "json")
 ENCRYPTED = ("require", "verify-ca", "verify-full")
 
 # Of a finding: nothing starts with what is unsafe, something does not work while one is wrong.
@@ -183,8 +184,24 @@ def _limits(settings: dict[str, Any]) -> Iterator[Problem]:
         yield WARNING, what, "leave it out; it is for load tests."
 
 
+def _operation(settings: dict[str, Any]) -> Iterator[Problem]:
+    if settings["LOG_FORMAT"] not in LOG_FORMATS:
+        yield UNSAFE, f"LOG_FORMAT is {settings['LOG_FORMAT']!r}", f"use one of {', '.join(LOG_FORMATS)}."
+    if settings["METRICS_BIND"] and socket_address(settings["METRICS_BIND"]) is None:
+        yield UNSAFE, f"METRICS_BIND is {settings['METRICS_BIND']!r}", "give address and port, as in 127.0.0.1:9100."
+
+
+def socket_address(text: str) -> tuple[str, int] | None:
+    """Host and port of `127.0.0.1:9100` or `[::1]:9100`."""
+    found = re.fullmatch(r"(?:\[([0-9a-f:]+)\]|([a-z0-9.-]+)):(\d{1,5})", text)
+    if found is None or not 1 <= int(found[3]) <= 65_535:
+        return None
+    return found[1] or found[2], int(found[3])
+
+
 RANGES = {
     "PORT": (1, 65_535),
+    "WEB_CONCURRENCY": (0, 256),
     "MAIL_PORT": (1, 65_535),
     "RESET_LINK_MAX_AGE": (600, 86_400),
     "PASSWORD_MIN_LENGTH": (8, 64),
@@ -228,6 +245,7 @@ CHECKS: dict[str, tuple[Check, str]] = {
     "limits": (_limits, "Limits are on."),
     "numbers": (_ranges, "Every number is in its range."),
     "look": (_look, "The colours can be read on the page."),
+    "logs and metrics": (_operation, "LOG_FORMAT and METRICS_BIND are well formed."),
 }
 
 

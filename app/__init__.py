@@ -16,7 +16,6 @@ def create_app(config: str | type[settings.Config] | None = None) -> Flask:
     """
     app = Rekey(__name__)
     app.config.from_mapping(settings.load(config))
-
     logs.init_app(app)
     db.init_app(app)
     database.init_app(app, db)
@@ -27,11 +26,14 @@ def create_app(config: str | type[settings.Config] | None = None) -> Flask:
     mail.init_app(app)
     look.init_app(app)  # before i18n, which reads translations once
     i18n.init_app(app)
-
     limits.init_app(app)
     errors.init_app(app)
     email.init_app(app)
     auth.init_app(app)
     main.init_app(app)
     doctor.init_app(app)
+    if app.config["METRICS_BIND"]:
+        from app import metrics  # prometheus_client takes memory and time, which a site without it need not pay
+
+        metrics.init_app(app)
     return app

@@ -1,11 +1,13 @@
 """What every table and every connection has in common, on SQLite and on PostgreSQL."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
 from flask import Flask, has_request_context, request
 from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -18,6 +20,7 @@ from sqlalchemy import (
     TypeDecorator,
     event,
     literal,
+    orm,
 )
 from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.ext.compiler import compiles
@@ -42,6 +45,23 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
+
+
+class CallingSession(Session):
+    """Makes the calls that wait for its commit, after it; a rollback forgets them."""
+
+    def commit(self) -> None:
+        super().commit()
+        for call in self.info.pop("after commit", ()):
+            call()
+
+    def rollback(self) -> None:
+        self.info.pop("after commit", None)
+        super().rollback()
+
+
+def call_after_commit(session: orm.Session, call: Callable[[], object]) -> None:
+    session.info.setdefault("after commit", []).append(call)
 
 
 class UtcDateTime(TypeDecorator[datetime]):

@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import BadHost, HTTPException, SecurityError
 
+from app import logs
 from app.database import DATABASE_AWAY
 from app.extensions import db
 from app.i18n import browser_language
@@ -104,7 +105,8 @@ def _bare_page(code: int) -> Response:
     # Past render_template, whose context would load the user.
     page = current_app.jinja_env.get_template("errors/failure.html")
     with force_locale(browser_language()):
-        response = make_response(page.render(code=code, root=request.script_root), code)
+        reference = logs.request_id() if code >= 500 else None
+        response = make_response(page.render(code=code, root=request.script_root, reference=reference), code)
     if code == 503:
         response.headers["Retry-After"] = "5"
     return response

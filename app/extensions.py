@@ -8,7 +8,7 @@ from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
 
-from app.database import Base
+from app.database import Base, CallingSession
 
 
 class LoginManager(flask_login.LoginManager):
@@ -22,7 +22,7 @@ class LoginManager(flask_login.LoginManager):
 
 
 # Objects stay readable after a commit: views commit before slow work (hashing, SMTP) to hold no lock during it.
-db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+db = SQLAlchemy(model_class=Base, session_options={"class_": CallingSession, "expire_on_commit": False})
 migrate = Migrate()
 login_manager = LoginManager()
 csrf = CSRFProtect()

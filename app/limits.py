@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.exceptions import TooManyRequests
 
+from app import signals
 from app.database import Base, UtcDateTime, db_now, seconds_after
 from app.extensions import db
 from app.keys import keyed_digests
@@ -71,6 +72,7 @@ class Limited(TooManyRequests):
     def __init__(self, name: str, seconds: float) -> None:
         super().__init__(retry_after=max(1, ceil(seconds)))
         logger.warning("limit reached: %s, next in %d s", name, ceil(seconds))
+        signals.send(signals.limit_reached, name=name)
 
 
 class BudgetSpentError(Exception):

@@ -23,7 +23,7 @@ from http.cookiejar import CookieJar
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlencode, urljoin, urlsplit
-from urllib.request import HTTPCookieProcessor, HTTPErrorProcessor, ProxyHandler, Request, build_opener
+from urllib.request import HTTPCookieProcessor, HTTPErrorProcessor, HTTPSHandler, ProxyHandler, Request, build_opener
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -267,6 +267,8 @@ class Site:
             "MAIL_SERVER": HOST,
             "MAIL_DEFAULT_SENDER": "no-reply@rekey.example",
             "MAIL_DELIVERY": "thread",
+            "WEB_CONCURRENCY": 1,  # processes, where a test asks for no more
+            "LOG_FORMAT": "text",
             **settings,
         }
 
@@ -346,15 +348,18 @@ class AsItCame(HTTPErrorProcessor):
     def http_response(self, request, response):
         return response
 
+    https_response = http_response
+
 
 class HttpClient:
     """What Browser needs of a test client, over real HTTP and to this one site."""
 
-    def __init__(self, url, headers=None):
+    def __init__(self, url, headers=None, trust=None):
         self.url = url
         self.headers = headers or {}  # sent with every request
         self.cookies = CookieJar()
-        self.opener = build_opener(ProxyHandler({}), HTTPCookieProcessor(self.cookies), AsItCame())
+        tls = HTTPSHandler(context=ssl.create_default_context(cafile=trust))
+        self.opener = build_opener(ProxyHandler({}), tls, HTTPCookieProcessor(self.cookies), AsItCame())
 
     def get(self, url, *, follow_redirects=False, headers=None) -> Answer:
         answer = self._send(urljoin(self.url, url), None, headers)
@@ -374,5 +379,5 @@ class HttpClient:
 
 
 class HttpBrowser(Browser):
-    def __init__(self, url, headers=None):
-        super().__init__(HttpClient(url, headers))
+    def __init__(self, url, headers=None, trust=None):
+        super().__init__(HttpClient(url, headers, trust))

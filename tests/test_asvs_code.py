@@ -118,6 +118,7 @@ def test_cryptography_is_used_in_these_places_and_comes_from_libraries(modules):
         "app/email/models.py": {"secrets"},
         "app/email/smtp.py": {"secrets", "ssl"},
         "app/keys.py": {"hmac"},
+        "app/logs.py": {"secrets"},  # to number requests
         "app/look.py": {"werkzeug.security"},  # safe_join
         "app/main/static_files.py": {"hashlib"},
         "config.py": {"secrets"},
@@ -149,10 +150,12 @@ OUTGOING = ("urllib.request", "http.client", "requests", "httpx", "aiohttp", "ft
 
 @pytest.mark.asvs("1.3.6", "15.3.2", "13.2.4", "14.2.3")
 def test_nothing_is_spoken_to_but_the_database_and_the_mail_server(modules):
-    """The mailbox of development listens on a socket; diagnosis knows the names of errors; the doctor asks the DNS."""
+    """Sockets are listened on, too: for metrics, and by the mailbox of development. Diagnosis knows names of errors;
+    the doctor asks the DNS."""
     assert importers(modules, *OUTGOING) == {}
     assert set(importers(modules, "dns")) == {"app/doctor/sender_domain.py"}
-    assert set(importers(modules, "socket")) == {f"app/email/{name}.py" for name in ("smtp", "mailbox", "diagnosis")}
+    mail = {f"app/email/{name}.py" for name in ("smtp", "mailbox", "diagnosis")}
+    assert set(importers(modules, "socket")) == {*mail, "app/metrics.py", "gunicorn.conf.py"}
 
 
 @pytest.mark.asvs("15.1.2", "15.2.4")

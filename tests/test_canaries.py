@@ -120,13 +120,18 @@ def spellings_of(secrets):
     return {spell(secret) for secret in secrets for spell in (str, quote, quote_plus)}
 
 
-@pytest.fixture(scope="module")
-def database(make_database):
-    return make_database("canaries")
+@pytest.fixture(scope="module", params=["text", "json"])
+def log_format(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def walked(database, tmp_path_factory):
+def database(make_database, log_format):
+    return make_database(f"canaries_{log_format}")
+
+
+@pytest.fixture(scope="module")
+def walked(database, log_format, tmp_path_factory):
     """A journey that was just made; the site still runs."""
     directory = tmp_path_factory.mktemp("canaries")
     certificate = make_certificate(directory, "IP:127.0.0.1")
@@ -134,7 +139,12 @@ def walked(database, tmp_path_factory):
         SmtpSink(certificate, login=LOGIN) as sink,
         Site(directory, DATABASE_URL=database, MAIL_PORT=sink.port) as site,
     ):
-        site.settings |= {"SECRET_KEY": KEY, "SECRET_KEY_FALLBACKS": OLD_KEY, "MAIL_USE_TLS": 1}
+        site.settings |= {
+            "LOG_FORMAT": log_format,
+            "SECRET_KEY": KEY,
+            "SECRET_KEY_FALLBACKS": OLD_KEY,
+            "MAIL_USE_TLS": 1,
+        }
         site.settings |= {"MAIL_CA_FILE": certificate.certificate, "MAIL_USERNAME": LOGIN[0], "MAIL_PASSWORD": LOGIN[1]}
         site.flask("db", "upgrade")
         server = site.start(*LOUDEST)
@@ -193,6 +203,17 @@ def test_no_secret_is_in_the_logs(walked):
     written = logs(walked)
     assert "POST /auth/login" in written
     assert walked.find_in(written.encode()) == []
+
+
+@pytest.mark.asvs("16.2.4")
+def test_every_line_is_in_the_form_that_was_asked_for(walked, log_format):
+    """Those of gunicorn too, as loud as they go."""
+    server = next(program for program in walked.site.programs if "Booting worker" in program.output)
+    for line in server.output.splitlines():
+        if log_format == "json":
+            assert {"time", "level", "logger", "message"} <= json.loads(line).keys()
+        elif re.match(r"\d{4}-", line):
+            assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ (DEBUG|INFO|WARNING|ERROR) [a-z._]+( \[\w+\])?: ", line)
 
 
 @pytest.mark.asvs("16.2.5", "14.2.4")

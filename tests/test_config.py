@@ -115,6 +115,10 @@ def test_every_missing_setting_is_named_at_once(environ):
         ("ARGON2_MEMORY_KIB", "19455"),
         ("ARGON2_PASSES", "1"),
         ("TRUSTED_PROXIES", "-1"),
+        ("LOG_FORMAT", "xml"),
+        ("METRICS_BIND", "9100"),
+        ("METRICS_BIND", "127.0.0.1:99999"),
+        ("WEB_CONCURRENCY", "-1"),
         ("SECRET_KEY_FILE", "/nowhere/secret"),
     ],
 )

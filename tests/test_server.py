@@ -1,6 +1,8 @@
 """The site as it is deployed: real processes, a real mail server, and what is left when one of them dies."""
 
 import json
+import os
+import re
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +15,7 @@ from app.email import OutboxMessage
 from app.email.outbox import LEASE_SECONDS
 from app.extensions import db
 from tests.conftest import NEW_PASSWORD, PASSWORD
-from tests.servers import HttpBrowser, Program, Site, SmtpSink, wait_for
+from tests.servers import HOST, HttpBrowser, Program, Site, SmtpSink, wait_for
 
 STRANGER = "Zoe.O'Neil+rekey@example.com"  # mailed to exactly as typed
 CHECK_YOUR_INBOX = "/auth/check_your_inbox"
@@ -223,3 +225,19 @@ def test_production_without_its_settings_refuses_once_and_names_them_all(argumen
         assert program.output.count(" is missing") == len(MISSING)
         assert "Traceback" not in program.output
         assert "Booting worker" not in program.output
+
+
+@pytest.mark.parametrize(
+    ("told", "processes"), [({"WEB_CONCURRENCY": 3}, 3), ({}, max(2, len(os.sched_getaffinity(0))))]
+)
+def test_gunicorn_has_as_many_processes_as_it_is_told_else_one_a_core(tmp_path, told, processes):
+    settings = dict.fromkeys(MISSING, "x" * 20 + "0123456789abcdef") | {"FLASK_CONFIG": "production"} | told
+    settings |= {"BASE_URL": "https://a.example", "DATABASE_URL": f"sqlite:///{tmp_path}/a.db"}
+    settings |= {"MAIL_SERVER": HOST, "MAIL_DEFAULT_SENDER": "a@example.com"}
+    arguments = ["-m", "gunicorn", "--print-config", "wsgi:app"]
+    with Program(*arguments, output=tmp_path / "output.txt", settings=settings) as program:
+        assert program.wait() == 0, program.output
+    options = dict(re.findall(r"^(\w+) += (.*)$", program.output, re.MULTILINE))
+    assert int(options["workers"]) == processes
+    assert (options["accesslog"], options["control_socket_disable"]) == ("None", "True")
+    assert int(options["max_requests"]) > int(options["max_requests_jitter"]) > 0

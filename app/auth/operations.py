@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, delete, func, insert, select, update
 
+from app import signals
 from app.auth.models import EmailChange, Registration, SecurityEvent, User, UserSession, random_id
 from app.database import db_now
 from app.email import address_key
@@ -68,6 +69,7 @@ def delete_account(user: User, client: Client) -> None:
         update(Registration).where(same_address, Registration.used_at.is_(None)).values(used_at=db_now())
     )
     db.session.execute(delete(User).where(User.id == user.id))
+    signals.announce("deleted", user_id=user.id, client=client)
 
 
 def _change(*conditions: ColumnElement[bool], **values: Any) -> bool:

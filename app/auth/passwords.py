@@ -12,6 +12,7 @@ from flask import current_app
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
+from app import signals
 from app.auth.blocklist import is_common, what_is_left
 from app.auth.password_hashes import Hash, argon2_cost, argon2_memory, read
 
@@ -66,7 +67,8 @@ def _guessing_problem(password: str, about: Iterable[str]) -> str | None:
 
 def hash_password(password: str) -> str:
     """Argon2id under the parameters in the settings (never below OWASP's m=19456 KiB, t=2, p=1)."""
-    return _hasher().hash(_normal(password))
+    with signals.timed(signals.password_hashed):
+        return _hasher().hash(_normal(password))
 
 
 def verify_password(password: str, password_hash: str | None, imported: str | None = None) -> bool:
@@ -77,7 +79,12 @@ def verify_password(password: str, password_hash: str | None, imported: str | No
     settings and, while there are imported hashes, for one check of those.
     """
     password = password if len(password) <= LONGEST_TYPED else NOBODYS  # it would take half a second to normalize
-    kept, normal = _read(password_hash), _normal(password)
+    with signals.timed(signals.password_hashed):
+        return _verify(password, _read(password_hash), imported)
+
+
+def _verify(password: str, kept: Hash | None, imported: str | None) -> bool:
+    normal = _normal(password)
     if kept and kept.matches(password, normal):
         return True
     _spend_argon2(kept.argon2_cost if kept else 0)

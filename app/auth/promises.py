@@ -4,7 +4,7 @@ from flask import redirect, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
 
-from app import limits
+from app import limits, signals
 from app.auth import device
 from app.database import db_now
 from app.email import OutboxMessage, address_key, enqueue, waiting
@@ -23,6 +23,7 @@ def promise(kind: str, email: str, shown: str | None = None) -> ResponseReturnVa
     if not known:
         limits.take(limits.MAILS_FROM, client()["network"])
     row = _row(kind, email, known)
+    signals.announce(f"{kind}_link_asked", client=client())
     db.session.commit()
     session["inbox"] = {"kind": kind, "email": shown or email, "reference": row.reference}
     return redirect(url_for("auth.check_your_inbox"), 303)

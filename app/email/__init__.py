@@ -11,7 +11,7 @@ from app.email.outbox import composes, enqueue, waiting
 from app.email.purge import purges
 from app.email.rehearsal import rehearse
 from app.email.render import Draft, HeldBackError
-from app.email.report import oldest_due_seconds
+from app.email.report import oldest_due_seconds, queue
 from app.email.smtp import STEPS
 from app.email.worker import start_in_server, stop_claiming_in_server, stop_in_server
 
@@ -32,6 +32,7 @@ __all__ = [
     "oldest_due_seconds",
     "parse_address",
     "purges",
+    "queue",
     "rehearse",
     "requests",
     "samples",

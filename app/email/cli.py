@@ -32,6 +32,8 @@ def work(threads: int) -> None:
     _refuse_without_delivery()
     stop = _stop_when_told()
     logs.be_talkative()
+    if metrics := current_app.extensions.get("metrics"):
+        metrics.serve()
     click.echo("Delivering mail. Stop with Ctrl-C.")
     worker.work(_app(), stop, threads)
     click.echo("Stopped.")

@@ -15,11 +15,13 @@ from typing import Any
 from flask import current_app
 from sqlalchemy import Insert, Select, Update, select, tuple_, update
 
+from app import signals
 from app.database import DATABASE_AWAY, db_now, utcnow
 from app.email import smtp
 from app.email.addresses import address_key
 from app.email.models import NOTICE, OutboxMessage, Urgency, new_message_id
 from app.email.render import Draft, HeldBackError, render
+from app.email.tries import Ending, told
 from app.extensions import db
 from app.keys import keyed_digests
 from app.limits import BudgetSpentError, spend, unspend
@@ -158,7 +160,8 @@ def _change_if_mine(rows: list[OutboxMessage], **values: Any) -> None:
         row.due_at = new_leases.get(row.id, row.due_at)
 
 
-def deliver(row: OutboxMessage, connection: smtp.Connection) -> None:
+@told
+def deliver(row: OutboxMessage, connection: smtp.Connection) -> Ending:
     """One try: compose, render, send, mark. A mail that cannot leave is kept for a later try or given up, visibly.
 
     Raises UnreachableError, after noting it, where there was no server to speak to; BudgetSpentError, with the row
@@ -180,12 +183,13 @@ def deliver(row: OutboxMessage, connection: smtp.Connection) -> None:
     except HeldBackError as error:
         db.session.rollback()
         _note(row, "held back", due_at=db_now(error.seconds), attempts=OutboxMessage.attempts - 1)
+        return Ending("held back")
     except Exception as error:
         db.session.rollback()
         _unspend()
-        _postpone_or_give_up(row, error)
-    else:
-        _finish(row, outcome, words, records)
+        return _postpone_or_give_up(row, error)
+    _finish(row, outcome, words, records)
+    return Ending(outcome, words)
 
 
 def _send(row: OutboxMessage, connection: smtp.Connection) -> tuple[str, str, list[Insert]]:
@@ -200,7 +204,8 @@ def _send(row: OutboxMessage, connection: smtp.Connection) -> tuple[str, str, li
     db.session.commit()  # a link must be good before its mail arrives, and no lock is held while SMTP talks
     if draft is None or message is None:
         return "nobody", "no account to write to", []
-    connection.send(message)
+    with signals.timed(signals.smtp_talked):
+        connection.send(message)
     return "sent", connection.receipt, draft.once_sent
 
 
@@ -240,7 +245,6 @@ def _render(row: OutboxMessage, draft: Draft) -> smtp.Message:
 def _finish(row: OutboxMessage, outcome: str, words: str, records: Sequence[Insert] = ()) -> None:
     """Mark the row as done. A mail that has left is marked even if the database is away for a moment: the mark is
     all that keeps it from leaving again."""
-    logger.info("mail %s %s: %s after %d tries", row.reference, row.kind, outcome, row.attempts)
     for seconds in (0.2, 0.5, 1, 2, 4, 8, None):
         try:
             for record in records:
@@ -261,17 +265,17 @@ def _finish(row: OutboxMessage, outcome: str, words: str, records: Sequence[Inse
             records = ()
 
 
-def _postpone_or_give_up(row: OutboxMessage, error: Exception) -> None:
+def _postpone_or_give_up(row: OutboxMessage, error: Exception) -> Ending:
     broken = isinstance(error, BrokenMailError)
     verdict = smtp.judge(error)
     words = smtp.describe(error.__cause__ if broken else error)
-    level = logging.WARNING if verdict is smtp.Verdict.RETRY else logging.ERROR
-    facts = (row.reference, row.kind, row.attempts, words)
-    logger.log(level, "mail %s %s: try %d: %s", *facts, exc_info=error if broken else None)
-    if (broken and row.attempts >= BROKEN_AFTER_TRIES) or verdict is smtp.Verdict.REFUSED:
+    give_up = (broken and row.attempts >= BROKEN_AFTER_TRIES) or verdict is smtp.Verdict.REFUSED
+    if give_up:
         _finish(row, "failed", words)
     else:
         _note(row, words, due_at=db_now(pause(row.attempts)))
+    level = logging.WARNING if verdict is smtp.Verdict.RETRY else logging.ERROR
+    return Ending("failed" if give_up else "later", words, level, error if broken else None)
 
 
 def _note(row: OutboxMessage, words: str, **values: Any) -> None:

@@ -65,6 +65,17 @@ def trouble(longest_due: float) -> str | None:
     return f"Mail is due for {age:.0f} seconds and does not leave." if age > longest_due else None
 
 
+def queue() -> dict[str, float]:
+    """Open mails by state, and the age of the oldest due one in seconds; cheap however long the history is."""
+    now, still_open = db_now(), OutboxMessage.done_at.is_(None)
+    states = [func.count().filter(_in_state(state)).label(state) for state in ("due", "in_hand", "waiting")]
+    oldest = func.min(OutboxMessage.due_at).filter(_in_state("due"))
+    with db.engine.connect().execution_options(sqlite_begin="DEFERRED") as reader:
+        *counted, since, moment = reader.execute(select(*states, oldest, now).where(still_open)).one()
+    age = (moment - since).total_seconds() if since else 0.0
+    return dict(zip(("due", "in_hand", "waiting"), counted, strict=True)) | {"oldest_due_seconds": age}
+
+
 def find(*, state: str | None = None, kind: str | None = None, address: str | None = None, most: int) -> list[Any]:
     """Rows, newest first."""
     query = select(OutboxMessage).order_by(OutboxMessage.id.desc()).limit(most)

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app import signals
 from app.database import Base, BigId, UtcDateTime, utcnow
 from app.extensions import db
 
@@ -26,10 +27,11 @@ class SecurityEvent(Base):
 
     @classmethod
     def add(cls, user_id: int | None, kind: str, client: dict[str, str]) -> None:
-        """Add it to the transaction, and a line to the log."""
+        """Add it to the transaction, and a line to the log; its signal follows the commit."""
         db.session.add(cls(user_id=user_id, kind=kind, **client))
         facts = (kind, user_id or "none", client["network"] or "unknown", client["device"] or "unknown")
         logger.info("security event %s: account %s, network %s, device %s", *facts)
+        signals.announce(kind, user_id=user_id, client=client)
 
 
 Index("ix_security_events_user_id_created_at", SecurityEvent.user_id, SecurityEvent.created_at)
