@@ -254,6 +254,12 @@ POSTGRESQL = {"connect_timeout": 5, "keepalives_idle": 30, "keepalives_interval"
 POSTGRESQL |= {"tcp_user_timeout": 30_000}
 
 
+def _bare(contact: str) -> str:
+    """The address without the name before it, as a link needs it; a URL as it is."""
+    address = mail_address(contact)
+    return address.addr_spec if address else contact
+
+
 def _derived(settings: dict[str, Any]) -> dict[str, Any]:
     url = sqlalchemy_url(settings["DATABASE_URL"])
     secure = urlsplit(settings["BASE_URL"]).scheme == "https"
@@ -263,7 +269,9 @@ def _derived(settings: dict[str, Any]) -> dict[str, Any]:
         # Links never take their host from a request (see security.public_url); this is for caches and proxies between.
         "TRUSTED_HOSTS": [*(settings["TRUSTED_HOSTS"] or [urlsplit(settings["BASE_URL"]).hostname]), *LOOPBACK],
         "METRICS_ADDRESS": socket_address(settings["METRICS_BIND"]),
-        "SECURITY_CONTACT": settings["SECURITY_CONTACT"] or settings["SUPPORT_EMAIL"],
+        "OVERRIDES_DIR": settings["OVERRIDES_DIR"] and str(Path(settings["OVERRIDES_DIR"]).absolute()),
+        "SECURITY_CONTACT": _bare(settings["SECURITY_CONTACT"] or settings["SUPPORT_EMAIL"]),
+        "SUPPORT_EMAIL": _bare(settings["SUPPORT_EMAIL"]),
         "SESSION_COOKIE_SECURE": secure,
         "SESSION_COOKIE_NAME": "__Host-session" if secure else "session",
         "SQLALCHEMY_DATABASE_URI": url,

@@ -2,10 +2,10 @@
 
 import logging
 from contextlib import suppress
-from datetime import timedelta
+from math import ceil
 
-from flask import Flask, Response, current_app, g, make_response, render_template, request
-from flask_babel import force_locale, format_timedelta
+from flask import Flask, Response, current_app, g, make_response, render_template, request, url_for
+from flask_babel import force_locale
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import BadHost, HTTPException, SecurityError
@@ -13,7 +13,8 @@ from werkzeug.exceptions import BadHost, HTTPException, SecurityError
 from app import logs
 from app.database import DATABASE_AWAY
 from app.extensions import db
-from app.i18n import browser_language
+from app.i18n import browser_language, duration
+from app.security import own_path
 
 logger = logging.getLogger(__name__)
 
@@ -63,28 +64,42 @@ def _error_page(error: HTTPException) -> Response:
 
 def _when(error: HTTPException) -> str:
     wait = getattr(error, "retry_after", None)
-    return format_timedelta(timedelta(seconds=wait), add_direction=True) if isinstance(wait, int) else _("soon")
+    return _("in %(time)s", time=duration(_rounded_up(wait))) if isinstance(wait, int) else _("soon")
+
+
+def _rounded_up(seconds: int) -> int:
+    """To whole minutes: whoever comes back at the time named must not be too early."""
+    return seconds if seconds < 60 else 60 * ceil(seconds / 60)
 
 
 def show_expired_form(error: CSRFError) -> Response:
-    """Show the page again with what was typed, to be sent again; one without a form where that page is no more."""
+    """Show the page again with what was typed, to be sent again; where there is none any more, lead on."""
     logger.warning("form refused on %s: %s", request.url_rule, error.description)
-    g.form_expired = True
+    has_page = request.url_rule and "GET" in (request.url_rule.methods or ())
     try:
-        return make_response(_page_of_the_form() or render_template("errors/expired_form.html"), 400)
+        page = _page_as_if_opened() if has_page else None
+        if page is None or page.location:
+            onward = (page and page.location) or own_path(request.form.get("next", "")) or url_for("main.home")
+            page = make_response(render_template("errors/expired_form.html", onward=onward))
+        return make_response(page.get_data(as_text=True), 400)
     except DATABASE_AWAY as outage:
         return show_outage(outage)
 
 
-def _page_of_the_form() -> str | None:
-    """What GET shows, which changes nothing: there, Form takes over what was typed, and fields hide passwords."""
+def _page_as_if_opened() -> Response:
+    """The answer to GET, which changes nothing.
+
+    g.form_expired has auth.forms.Form take over what was typed (fields hide passwords), and base.html say why.
+    """
     request.method = "GET"
-    with suppress(HTTPException):
-        if request.url_rule and "GET" in (request.url_rule.methods or ()):
-            refusal = current_app.preprocess_request()
-            page = make_response(refusal or current_app.dispatch_request())
-            return page.get_data(as_text=True) if page.status_code == 200 else None
-    return None
+    g.form_expired = True
+    try:
+        return make_response(current_app.preprocess_request() or current_app.dispatch_request())
+    except HTTPException as error:  # a link that was opened in another browser, say
+        g.pop("form_expired")
+        return make_response(current_app.handle_user_exception(error))
+    finally:
+        g.pop("form_expired", None)
 
 
 def show_outage(error: Exception) -> Response:

@@ -71,7 +71,9 @@ def language_attributes(language: str | None = None) -> dict[str, str]:
 
 
 def duration(seconds: int) -> str:
-    """Whole hours, else whole minutes: never rounded up, or a link would die before its time."""
+    """Whole hours, else whole minutes: never rounded up, or a link would die before its time. Below one, seconds."""
+    if seconds < 60:
+        return ngettext("%(num)d second", "%(num)d seconds", seconds)
     hours, rest = divmod(seconds, 3600)
     if rest == 0:
         return ngettext("%(num)d hour", "%(num)d hours", hours)

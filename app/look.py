@@ -22,7 +22,7 @@ def init_app(app: Flask) -> None:
     loaders: list[BaseLoader] = [ours, PrefixLoader({"original": ours})]
     if folder := app.config["OVERRIDES_DIR"]:
         loaders.insert(0, FileSystemLoader(Path(folder, "templates")))
-        app.config["BABEL_TRANSLATION_DIRECTORIES"] = f"translations;{Path(folder, 'translations').absolute()}"
+        app.config["BABEL_TRANSLATION_DIRECTORIES"] = f"translations;{Path(folder, 'translations')}"
     app.jinja_loader = ChoiceLoader(loaders)
 
 

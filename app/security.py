@@ -9,7 +9,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qsl, urlsplit
 
-from flask import Flask, Response, abort, after_this_request, current_app, request, session, url_for
+from flask import Flask, Response, abort, after_this_request, current_app, g, request, session, url_for
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 if TYPE_CHECKING:
@@ -178,6 +178,8 @@ def this_page() -> str:
 
     Home, where a path was not found: anything may be in it.
     """
+    if "this_page" in g:
+        return str(g.this_page)
     rule = request.url_rule
     if rule is None or request.endpoint == "static" or "GET" not in (rule.methods or ()):
         return url_for("main.home")

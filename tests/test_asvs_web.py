@@ -33,6 +33,7 @@ FOR = {
     "/auth/register": EVERYBODY,
     "/auth/reset_password_request": EVERYBODY,
     "/auth/check_your_inbox": EVERYBODY,
+    "/auth/dead_link": HOLDERS,
     "/auth/new_link": HOLDERS,
     "/auth/register/<token>": HOLDERS,
     "/auth/register/finish": HOLDERS,

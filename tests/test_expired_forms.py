@@ -1,5 +1,7 @@
 """A form that was open for too long, or in a tab that another one has overtaken, is asked for again."""
 
+import re
+
 import pytest
 
 from tests.conftest import NEW_PASSWORD, PASSWORD
@@ -60,11 +62,37 @@ def test_a_late_account_form_keeps_the_name(browser, alice):
 def test_where_there_is_no_page_to_show_it_says_so_and_does_nothing(browser, url):
     page = send_late(browser, url)
     assert page.status_code == 400
-    assert "Please send it again" in page.text
-    assert 'href="/"' in page.text
+    assert "Nothing was done" in page.text
+    assert re.search(r'class="button" href="/[^"]*">Go on from here', page.text)
 
 
 def test_a_late_sign_out_signs_nobody_out(browser, alice):
     browser.sign_in(alice, PASSWORD)
     assert send_late(browser, "/auth/logout").status_code == 400
     assert browser.is_signed_in
+
+
+def test_whoever_has_signed_in_in_another_tab_is_led_on(browser, alice):
+    browser.sign_in(alice, PASSWORD)
+    page = send_late(browser, "/auth/login", email=alice, password=PASSWORD)
+    assert page.status_code == 400
+    assert "Please send it again" not in page.text
+    assert 'class="button" href="/">Go on from here' in page.text
+
+
+def test_whoever_has_signed_out_in_another_tab_is_led_to_sign_in_and_back(browser):
+    page = send_late(browser, "/account/profile", name="Alicia", locale="", time_zone="")
+    assert 'href="/auth/login?next=/account/profile"' in page.text
+
+
+def test_where_the_link_is_gone_the_page_says_so(browser):
+    page = send_late(browser, "/auth/reset_password", password=NEW_PASSWORD, password2=NEW_PASSWORD)
+    assert page.status_code == 400
+    assert "Please open the link in your mail" in page.text
+    assert "Please send it again" not in page.text
+
+
+def test_a_late_choice_of_language_leads_back_to_its_page(browser):
+    page = send_late(browser, "/language", locale="pt_BR", next="/auth/register")
+    assert 'class="button" href="/auth/register"' in page.text
+    assert 'href="//evil.example"' not in send_late(browser, "/language", locale="pt_BR", next="//evil.example").text

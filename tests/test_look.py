@@ -12,7 +12,7 @@ from app.email import Draft, OutboxMessage
 from app.email.models import new_message_id
 from app.email.render import render
 from config import ConfigError, Testing
-from config_checks import contrast
+from config_checks import PAPERS, contrast
 
 
 @pytest.fixture
@@ -50,6 +50,26 @@ def test_the_colours_of_the_site_replace_the_brass(make_client):
     assert "--brass: #88ccff" in style
     assert "#7a5c12" not in style
     assert before != after  # or browsers would show the old colour for a year
+
+
+def test_a_browser_that_has_the_file_is_not_sent_it_again(make_client):
+    client = make_client(BRAND_COLOR="#004488")
+    with client.get("/static/style.css") as answer:
+        etag = answer.headers["ETag"]
+    assert client.get("/static/style.css", headers={"If-None-Match": etag}).status_code == 304
+    assert client.get("/static/style.css", headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+def test_the_contrast_is_measured_on_the_colours_of_the_pages(root):
+    style = (root / "app/static/style.css").read_text()
+    for papers in PAPERS.values():
+        assert all(f": {paper};" in style for paper in papers)
+
+
+def test_a_folder_may_be_named_from_where_one_is(make_client, folder, monkeypatch):
+    (folder / "static/mark.svg").write_text("<svg>theirs</svg>")
+    monkeypatch.chdir(folder.parent)
+    assert make_client(OVERRIDES_DIR=folder.name).get("/static/mark.svg").text == "<svg>theirs</svg>"
 
 
 def test_the_mark_takes_the_colour_too(make_client):

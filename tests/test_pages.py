@@ -5,8 +5,10 @@ import re
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
+from werkzeug.exceptions import TooManyRequests
 
 from app import create_app
+from app.errors import _when
 from app.extensions import db
 from config import Testing
 from tests.conftest import NEW_PASSWORD
@@ -189,3 +191,42 @@ def test_a_site_below_a_path_links_to_itself_whatever_its_proxy_passes_on(cut_of
     assert client.get(f"{path}/auth/check_your_inbox").location == "/sub/auth/reset_password_request"
     with client.get(f"{path}/static/style.css") as stylesheet:
         assert stylesheet.status_code == 200
+
+
+def test_errors_are_listed_in_the_order_of_the_fields(browser, alice, postman):
+    """On every page with several of them."""
+    browser.register("carol@example.com")
+    browser.get(postman.link())
+    browser.submit(name="", password="", password2="")
+    in_order(browser.page.text)
+    browser.sign_in(alice, "correct horse battery staple")
+    for url in ("/account/email", "/account/password"):
+        browser.fill(url)
+        in_order(browser.page.text)
+
+
+def in_order(page):
+    listed = re.findall(r'<li><a href="#(\w+)">', page)
+    assert len(listed) >= 2
+    assert listed == [name for name in re.findall(r'<label for="(\w+)"', page) if name in listed]
+
+
+def test_a_wait_is_never_said_to_be_shorter_than_it_is(app):
+    said = {}
+    with app.test_request_context():
+        for seconds in (1, 59, 61, 89, 3600, 5000):
+            said[seconds] = _when(TooManyRequests(retry_after=seconds))
+    assert said == {
+        1: "in 1 second",
+        59: "in 59 seconds",
+        61: "in 2 minutes",
+        89: "in 2 minutes",
+        3600: "in 1 hour",
+        5000: "in 84 minutes",
+    }
+
+
+def test_help_is_a_link_also_where_the_setting_has_a_name(monkeypatch):
+    app = create_app(type("Named", (Testing,), {"SUPPORT_EMAIL": "Help Desk <help@example.com>"}))
+    assert 'href="mailto:help@example.com"' in app.test_client().get("/").text
+    assert "Contact: mailto:help@example.com\n" in app.test_client().get("/.well-known/security.txt").text

@@ -16,6 +16,7 @@ PUBLIC = {
     "main.choose_language",
     "main.change_password",  # leads to a page that needs one
     "auth.check_your_inbox",
+    "auth.dead_link",
     "auth.finish_registration",
     "auth.login",
     "auth.logout",

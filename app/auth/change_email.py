@@ -14,7 +14,7 @@ from app.auth.account import bp as account
 from app.auth.forms import ChangeEmailForm, ConfirmLinkForm, form_page
 from app.auth.models import EmailChange, User
 from app.auth.sign_in import end_session, is_confirmed, rekey_session
-from app.email import address_key, enqueue
+from app.email import address_key, enqueue, masked
 from app.extensions import db
 from app.security import client
 
@@ -61,7 +61,7 @@ def change_email() -> ResponseReturnValue:
     change = waiting(link)
     form = ConfirmLinkForm(link)
     if not form.validate_on_submit():
-        return form_page("auth/change_email.html", form, change=change)
+        return form_page("auth/change_email.html", form, change=change, account=shown(change.old_email, change))
     if not finished(change):
         raise links.LinkUsed(link.purpose)
     announce_new_address(change)
@@ -85,7 +85,7 @@ def undo_email_change() -> ResponseReturnValue:
     change = undoable(link)
     form = ConfirmLinkForm(link)
     if not form.validate_on_submit():
-        return form_page("auth/undo_email_change.html", form, change=change)
+        return form_page("auth/undo_email_change.html", form, change=change, other=shown(change.new_email, change))
     displaced = change.user.email
     if not undone(change):
         raise links.LinkUsed(link.purpose)
@@ -94,6 +94,15 @@ def undo_email_change() -> ResponseReturnValue:
     db.session.commit()
     flash(_("Your address is restored, and everybody is signed out. Choose a new password now."))
     return redirect(url_for("auth.check_your_inbox"), 303)
+
+
+def shown(address: str, change: EmailChange) -> str:
+    """The other address of a change: in full only to whoever is signed in to the account.
+
+    The link proves one mailbox, which may be a stranger's: an address was mistyped, or somebody took the account over.
+    """
+    mine = current_user.is_authenticated and current_user.id == change.user_id
+    return address if mine else masked(address)
 
 
 def waiting(link: links.Link) -> EmailChange:

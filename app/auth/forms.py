@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from zoneinfo import available_timezones
 
@@ -100,9 +100,18 @@ def current_password_field() -> PasswordField:
 
 
 class Form(FlaskForm):
+    # As the pages show them; what a class inherits else comes first.
+    ORDER = ("name", "email", "current_password", "password", "password2", "locale", "time_zone")
+
+    def __iter__(self) -> Iterator[Field]:
+        return iter(sorted(super().__iter__(), key=self._place))
+
+    def _place(self, field: Field) -> int:
+        return self.ORDER.index(field.name) if field.name in self.ORDER else len(self.ORDER)
+
     class Meta(FlaskForm.Meta):
         def wrap_formdata(self, form: FlaskForm, formdata: object) -> object:
-            """What was typed, also where it came too late to count: see errors.show_expired_form."""
+            """What was typed, also where it came too late to count: see errors._page_as_if_opened."""
             return request.form if "form_expired" in g else super().wrap_formdata(form, formdata)
 
 

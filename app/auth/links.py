@@ -60,7 +60,7 @@ class Link:
     @property
     def digest(self) -> str:
         """What the form carries, so that it cannot act on a link that another tab has opened since."""
-        return sha256(self.token.encode()).hexdigest()[:16]
+        return digest(self.token)
 
     def park(self, endpoint: str) -> ResponseReturnValue:
         """Keep it in the session and go to the form. Uses nothing up: mail scanners open links before people do."""
@@ -70,6 +70,10 @@ class Link:
     def leave(self) -> None:
         """Forget it, once it has done its work."""
         session.pop(f"link {self.purpose}", None)
+
+
+def digest(secret: str) -> str:
+    return sha256(secret.encode()).hexdigest()[:16]
 
 
 def opened(purpose: str, token: str) -> Link:

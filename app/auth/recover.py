@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 from app import limits
 from app.auth import attempts, bp, links, no_mail
 from app.auth.forms import AddressForm, NotMeForm, ResetPasswordForm, form_page, remember_address
-from app.auth.models import User
+from app.auth.models import EmailChange, User
 from app.auth.passwords import hash_password
 from app.auth.promises import promise
 from app.auth.sign_in import lead_to_sign_in
@@ -72,7 +72,7 @@ def not_me() -> ResponseReturnValue:
     user = owner(link)
     form = NotMeForm(link)
     if not form.validate_on_submit():
-        return form_page("auth/not_me.html", form, user=user)
+        return form_page("auth/not_me.html", form, user=user, change=EmailChange.waiting_for(user))
     if not user.void_links():
         raise links.LinkUsed(link.purpose)
     user.record("not_me", client())

@@ -45,12 +45,12 @@ def login() -> ResponseReturnValue:
     after = safe_next() or url_for("main.home")
     form = SignInForm()
     if form.validate_on_submit():
+        remember_address(form.email.data or "")  # for the page where they have forgotten it
         try:
             start_session(authenticate(form.email.data or "", form.password.data or ""), remember=form.remember.data)
             return redirect(after, 303)
         except RefusedError as refusal:
             form.form_errors.append(str(refusal))
-            remember_address(form.email.data or "")  # for the page where they have forgotten it
     elif current_user.is_authenticated and not form.is_submitted():
         return redirect(after, 303)
     return form_page("auth/login.html", form)

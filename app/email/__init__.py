@@ -2,7 +2,7 @@
 
 from flask import Flask
 
-from app.email.addresses import address_key, parse_address
+from app.email.addresses import address_key, masked, parse_address
 from app.email.by_hand import answer, requests
 from app.email.catalogue import samples
 from app.email.heartbeat import live_workers
@@ -29,6 +29,7 @@ __all__ = [
     "enqueue",
     "init_app",
     "live_workers",
+    "masked",
     "oldest_due_seconds",
     "parse_address",
     "purges",

@@ -29,6 +29,12 @@ def parse_address(text: str) -> str:
     return str(valid.ascii_email)
 
 
+def masked(address: str) -> str:
+    """Enough for its owner to know it by, where others may read it."""
+    name, _, domain = address.rpartition("@")
+    return f"{name[0]}•••@{domain}"
+
+
 def address_key(address: str) -> str:
     """The canonical form under which an address is unique: two spellings of one mailbox are one account.
 

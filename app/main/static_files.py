@@ -17,13 +17,16 @@ def init_app(app: Flask) -> None:
 
 
 def send(filename: str) -> Response:
-    response = send_from_directory(look.static_folder(filename), filename)
-    if filename in look.COLORED and response.status_code == 200:
-        response.direct_passthrough = False
-        content = response.get_data()
-        response.close()  # the file; what follows is sent from memory
-        response.set_data(look.recolored(filename, content))
-        response.add_etag(overwrite=True)
+    folder = look.static_folder(filename)
+    if filename not in look.COLORED:
+        return send_from_directory(folder, filename)
+    response = send_from_directory(folder, filename, conditional=False, etag=False)
+    response.direct_passthrough = False
+    content = response.get_data()
+    response.close()  # the file; what follows is sent from memory
+    response.set_data(look.recolored(filename, content))
+    response.add_etag()
+    response.make_conditional(request)
     return response
 
 
@@ -45,9 +48,9 @@ def content_hash(filename: str) -> str:
     path = Path(look.static_folder(filename), filename)
     may_change = current_app.config["TEMPLATES_AUTO_RELOAD"]  # in development, under the running server
     colors = tuple(current_app.config[name] for name in look.COLORS)
-    return _hash(path, path.stat().st_mtime_ns if may_change else 0, colors)
+    return _hash(filename, path, path.stat().st_mtime_ns if may_change else 0, colors)
 
 
 @cache
-def _hash(path: Path, changed: int, colors: tuple[str, ...]) -> str:
-    return sha256(look.recolored(path.name, path.read_bytes())).hexdigest()[:12]
+def _hash(filename: str, path: Path, changed: int, colors: tuple[str, ...]) -> str:
+    return sha256(look.recolored(filename, path.read_bytes())).hexdigest()[:12]

@@ -39,7 +39,7 @@ function carryAddress(link) {
 function takeAddress(input) {
   const address = sessionStorage.getItem("address");
   sessionStorage.removeItem("address");
-  if (address && !input.value) input.value = address;
+  if (address) input.value = address; // typed later than what the server remembers
 }
 
 document.querySelectorAll("button.show").forEach(offerToShow);
