@@ -100,6 +100,7 @@ def _page_as_if_opened() -> Response:
         return make_response(current_app.handle_user_exception(error))
     finally:
         g.pop("form_expired", None)
+        request.method = "POST"  # as the log is to have it
 
 
 def show_outage(error: Exception) -> Response:

@@ -27,7 +27,7 @@ def drain(runner):
         with mail.record_messages() as sent:
             result = runner.invoke(args=["outbox", "drain"])
         assert result.exit_code == 0
-        return len(sent), result.output
+        return len(sent), result.stdout
 
     return run
 

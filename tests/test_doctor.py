@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import time_machine
 from sqlalchemy import text, update
 
 import config
-from app import create_app
+from app import create_app, translate
 from app.database import db_now
 from app.doctor.database import file_system_of
 from app.doctor.files import is_open_to_others
@@ -387,6 +388,19 @@ def test_the_files_that_secrets_were_read_from_are_known(tmp_path, monkeypatch):
 
 @sqlite_only
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_language_that_is_not_compiled_is_told(app, tmp_path, monkeypatch):
+    for language in ("pt_BR", "zh_Hant_TW"):
+        (tmp_path / language / "LC_MESSAGES").mkdir(parents=True)
+        shutil.copy(translate.catalogue(language), tmp_path / language / "LC_MESSAGES")
+    shutil.copy(translate.compiled("pt_BR"), tmp_path / "pt_BR/LC_MESSAGES")
+    monkeypatch.setattr(translate, "TRANSLATIONS", tmp_path)
+    status, found = doctor(app)
+    [finding] = found["translations"]
+    assert status == 1
+    assert finding["what"] == "Not compiled, and so shown in English: zh_Hant_TW"
+    assert finding["fix"] == "run: flask translate compile"
+
+
 def test_running_as_root_is_told(app):
     assert the(doctor(app)[1], "user")[0] == "warning"
     os.seteuid(65534)

@@ -31,7 +31,7 @@ MAY_IMPORT = {
     },
     "app.main": {"app.auth.models", "app.i18n", "app.look", "app.security"},
     "app.auth": {"app.email", "app.i18n", "app.limits", "app.security"},
-    "app.doctor": {"app.email", "config_checks"},
+    "app.doctor": {"app.email", "app.translate", "config_checks"},
     "app.email": {"app.limits"},
     "app.metrics": {"app.email"},
     "app.limits": set(),

@@ -8,7 +8,7 @@ from flask import Flask, current_app
 from sqlalchemy.exc import ProgrammingError
 
 from app.database import DATABASE_AWAY
-from app.doctor import database, delivery, files, mail_server, sender_domain
+from app.doctor import database, delivery, files, mail_server, sender_domain, translations
 from config_checks import NOT_CHECKED, UNSAFE, WRONG, Finding
 
 BAD = (WRONG, UNSAFE)
@@ -17,6 +17,7 @@ Topic = Callable[[], Iterator[Finding]]
 # With the seconds that each may take; what they ask has time-outs of its own, but for a database that hangs.
 TOPICS: dict[str, tuple[Topic, float]] = {
     "files": (files.check, 10),
+    "translations": (translations.check, 10),
     "database": (database.check, 15),
     "delivery": (delivery.check, 15),
     "mail server": (mail_server.check, 40),

@@ -2,6 +2,8 @@
 
 import re
 
+NONCES = ("Set-Cookie", "Date", "X-Request-ID")
+
 
 def seen(visitor, path, **fields):
     """What a browser is shown when it sends a form: the answer, and the page it leads to, without their nonces."""
@@ -12,7 +14,7 @@ def seen(visitor, path, **fields):
 
 def plain(answer, address):
     """Status, headers, attributes of cookies, and body."""
-    names = [(name, "NONCE" if name in ("Set-Cookie", "Date") else value) for name, value in answer.header_lines]
+    names = [(name, "NONCE" if name in NONCES else value) for name, value in answer.header_lines]
     cookies = [re.sub("=[^;]*", "", line, count=1) for name, line in answer.header_lines if name == "Set-Cookie"]
     text = re.sub(r'(name="csrf_token"[^>]* value=)"[^"]+"', r'\1"NONCE"', answer.text)
     text = re.sub(r'(class="reference">)[A-Z2-7]{4}-[A-Z2-7]{4}<', r"\1REFERENCE<", text)

@@ -108,7 +108,7 @@ def test_b94_no_version_is_told(target):
 @pytest.mark.asvs("16.5.1", "16.5.4", "13.4.2")
 def test_b94_a_failure_shows_no_trace(local, make_database, tmp_path):
     """The tables are missing, so that every request that needs one fails."""
-    with Site(tmp_path, DATABASE_URL=make_database("without_tables"), MAIL_DELIVERY="off") as site:
+    with Site(tmp_path, DATABASE_URL=make_database("without_tables"), MAIL_DELIVERY="worker") as site:
         site.start()
         visitor = local.visitor_type(site.url)
         answers = [visitor.fill(path, **fields) for path, fields in FORMS.items()]
