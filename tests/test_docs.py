@@ -47,8 +47,10 @@ ELSEWHERE = {
     "umask 077; echo": f"{HERE}following_the_deployment_page_gives_files_that_rekey_starts_with",
     "nginx -t": "tests/test_ship.py::test_nginx_takes_its_files",
     "systemctl enable": f"{HERE}the_services_of_the_deployment_page_are_those_of_the_units",
+    "systemctl restart": f"{HERE}the_services_of_the_deployment_page_are_those_of_the_units",
     "systemctl start": f"{HERE}the_services_of_the_deployment_page_are_those_of_the_units",
-    "systemd-run": f"{HERE}a_command_beside_the_services_has_their_settings_and_secrets",
+    "dropdb": f"{COMMANDS}a_backup_brings_accounts_back_and_no_session",
+    "createdb --owner rekey rekey": f"{COMMANDS}a_backup_brings_accounts_back_and_no_session",
 }
 NOWHERE = {
     "make run": "serves until it is stopped; its migration and its server have tests of their own",
@@ -62,10 +64,13 @@ NOWHERE = {
     "python3 -m venv": "`make install`, by which these tests got their own, does the same",
     "pip install": "needs the network; `make install` does the same with requirements-dev.txt",
     "editor": "a person types there",
+    "systemctl edit": "a person types there",
     "systemctl daemon-reload": "needs systemd as the first process",
     "systemctl reload": "needs systemd as the first process",
     "createuser": "asks for a password at the terminal, of a server that the machine shares",
-    "createdb": "needs that user",
+    "ln": "switches a link on the reader's machine; where one is, it is shown",
+    "install": "copies a script whose options have a test of their own",
+    "rekey": "a flask command, each of which is run; its script has a test of its own",
 }
 SHOWN = {command.text: command for page in GUIDES for command in page.commands(PROGRAMS)}.values()
 
@@ -158,16 +163,18 @@ def test_the_services_of_the_deployment_page_are_those_of_the_units():
 
 def test_a_command_beside_the_services_has_their_settings_and_secrets():
     """What systemd puts in place of %d in a unit's file, it does not in what systemd-run hands it."""
-    [command] = [one for one in SHOWN if one.program == "systemd-run"]
-    words = shlex.split(command.text)
-    options = dict(word.removeprefix("--").split("=", 1) for word in words if re.match("--[a-z]+=[^A-Z]", word))
+    script = (ROOT / "deploy/rekey").read_text()
+    words = shlex.split(script.partition("exec ")[2])
     given = [word.removeprefix("--property=").split("=", 1) for word in words if word.startswith("--property=")]
-    folder = f"/run/credentials/{options['unit']}.service"
+    assert 'secrets="/run/credentials/$unit.service"' in script
+    assert "--unit=$unit" in words
     worker = units()["rekey-worker@"]
     for key in ("LoadCredential", "EnvironmentFile", "DynamicUser", "User", "StateDirectory", "WorkingDirectory"):
         assert [value for name, value in given if name == key] == worker[key]
-    files = {word for line in worker["Environment"] for word in line.split() if "%d" in word}
-    assert {value for name, value in given if name == "Environment"} == {file.replace("%d", folder) for file in files}
+    files = [word for line in worker["Environment"] for word in line.split() if "%d" in word]
+    assert [value for name, value in given if name == "Environment"] == [
+        file.replace("%d", "$secrets") for file in files
+    ]
     assert words[-2] == worker["ExecStart"][0].split()[0]
 
 

@@ -16,7 +16,7 @@ from config import Config
 from tests.nginx import Nginx
 
 SETTINGS = {"FLASK_CONFIG", *inspect.get_annotations(Config)}
-OF_PYTHON = {"PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"}
+OF_PYTHON = {"PROMETHEUS_MULTIPROC_DIR", "PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"}
 ACCOUNT = "/etc/letsencrypt/live/account.example.com"
 UNITS = ["rekey-web@.service", "rekey-worker@.service", "rekey-migrate.service"]
 
