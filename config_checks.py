@@ -127,6 +127,9 @@ def _database(settings: dict[str, Any]) -> Iterator[Problem]:
 
 
 def _way_to_database(url: URL) -> Iterator[Problem]:
+    if url.drivername != "sqlite" and "@" in f"{url.host}{url.database}":  # part of a password, which errors would show
+        yield UNSAFE, "DATABASE_URL cannot be used", "percent-encode @ : / in the password."
+        return
     elsewhere = bool(url.host) and url.host not in LOOPBACK and not str(url.host).startswith("/")
     if elsewhere and url.query.get("sslmode") not in ENCRYPTED:
         what = "The way to the database need not be encrypted"

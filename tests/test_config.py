@@ -133,6 +133,17 @@ def test_a_secret_never_shows_in_the_message(environ):
     assert "hunter2" not in str(problems(environ, SECRET_KEY="hunter2", SECRET_KEY_FALLBACKS="hunter2"))
 
 
+@pytest.mark.parametrize("password", ["hun@ter2", "hun@ter2/x", "hu/n@ter2"])
+def test_no_part_of_a_password_is_taken_for_the_host_or_name_of_the_database(environ, password):
+    [problem] = problems(environ, DATABASE_URL=f"postgresql://rekey:{password}@127.0.0.1/rekey")
+    assert problem == "DATABASE_URL cannot be used: percent-encode @ : / in the password."
+
+
+@pytest.mark.parametrize("user", ["rekey:hun%40ter2", "rekey@server:hunter2"])
+def test_a_password_that_is_encoded_and_a_user_with_a_server_are_fine(environ, user):
+    assert environ(DATABASE_URL=f"postgresql://{user}@127.0.0.1/rekey")
+
+
 @pytest.mark.asvs("13.3.1")
 def test_a_secret_may_come_from_a_file(environ, tmp_path):
     (tmp_path / "key").write_text("fedcba9876543210fedcba9876543210\n")
