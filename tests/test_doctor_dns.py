@@ -100,3 +100,8 @@ def test_names_for_samples_and_sites_without_mail_ask_nobody(look, server):
     for sender in ("a@example.com", "a@mail.example.org", "a@rekey.example"):
         assert look(MAIL_DEFAULT_SENDER=sender)["sender's domain"].what.endswith("is a name for samples.")
     assert look(MAIL_DELIVERY="off") == {}
+
+
+def test_a_name_that_only_ends_like_one_for_samples_is_asked_about(look, server):
+    server.texts["bestexample.com"] = [SPF]
+    assert look(MAIL_DEFAULT_SENDER="no-reply@bestexample.com")["SPF"].level == "ok"

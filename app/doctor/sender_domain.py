@@ -12,14 +12,14 @@ from config_checks import NOT_CHECKED, OK, WARNING, WRONG, Finding
 
 SECONDS = 4  # for each question
 OF_NOBODY = ("example", "test", "invalid", "localhost")  # RFC 2606
-SAMPLES = ("example.com", "example.net", "example.org")
+SAMPLES = (".example.com", ".example.net", ".example.org")
 
 
 def check() -> Iterator[Finding]:
     domain = parseaddr(current_app.config["MAIL_DEFAULT_SENDER"])[1].rpartition("@")[2].lower()
     if current_app.config["MAIL_DELIVERY"] == "off":
         return
-    if domain.rpartition(".")[2] in OF_NOBODY or domain.endswith(SAMPLES):
+    if domain.rpartition(".")[2] in OF_NOBODY or f".{domain}".endswith(SAMPLES):
         yield Finding("sender's domain", NOT_CHECKED, f"{domain} is a name for samples.")
         return
     if problem := _unknown(domain):
