@@ -190,8 +190,11 @@ def _limits(settings: dict[str, Any]) -> Iterator[Problem]:
 def _operation(settings: dict[str, Any]) -> Iterator[Problem]:
     if settings["LOG_FORMAT"] not in LOG_FORMATS:
         yield UNSAFE, f"LOG_FORMAT is {settings['LOG_FORMAT']!r}", f"use one of {', '.join(LOG_FORMATS)}."
-    if settings["METRICS_BIND"] and socket_address(settings["METRICS_BIND"]) is None:
-        yield UNSAFE, f"METRICS_BIND is {settings['METRICS_BIND']!r}", "give address and port, as in 127.0.0.1:9100."
+    bind, address = settings["METRICS_BIND"], socket_address(settings["METRICS_BIND"])
+    if bind and address is None:
+        yield UNSAFE, f"METRICS_BIND is {bind!r}", "give address and port, as in 127.0.0.1:9100."
+    elif address and address[0] not in LOOPBACK:
+        yield WARNING, f"METRICS_BIND is {bind}: whoever reaches it reads the figures", "let a firewall see to it."
 
 
 def socket_address(text: str) -> tuple[str, int] | None:

@@ -101,6 +101,7 @@ def test_people_read_it_as_lines_with_the_fix_below(app):
         ({"MAIL_SERVER": "mail.invalid", "MAIL_ALLOW_PLAINTEXT": True}, "mail settings", "MAIL_ALLOW_PLAINTEXT is on"),
         ({"BASE_URL": "http://127.0.0.1"}, "cookies", "Cookies also travel without TLS"),
         ({"BASE_URL": "https://a.example.com"}, "proxies", "TRUSTED_PROXIES is 0"),
+        ({"METRICS_BIND": "0.0.0.0:9100"}, "logs and metrics", "whoever reaches it reads the figures"),
     ],
 )
 @pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True, scope="session")
