@@ -143,8 +143,14 @@ def _names(settings: dict[str, Any]) -> Iterator[Problem]:
     contact = settings["SECURITY_CONTACT"]
     if contact and not (contact.startswith("https://") and contact.isprintable()) and mail_address(contact) is None:
         yield UNSAFE, f"SECURITY_CONTACT is {contact!r}", "give an address or an https URL."
+    yield from _one_address("SUPPORT_EMAIL", settings["SUPPORT_EMAIL"])
     if not settings["APP_NAME"].isprintable():
         yield UNSAFE, f"APP_NAME is {settings['APP_NAME']!r}", "it holds control characters."
+
+
+def _one_address(name: str, given: str) -> Iterator[Problem]:
+    if given and mail_address(given) is None:
+        yield UNSAFE, f"{name} is {given!r}", "give one address, as in help@example.com or Example <help@example.com>"
 
 
 def _mail(settings: dict[str, Any]) -> Iterator[Problem]:
@@ -155,10 +161,7 @@ def _mail(settings: dict[str, Any]) -> Iterator[Problem]:
     yield from _way_to_mail_server(settings)
     if not sender_of(settings):
         yield UNSAFE, "MAIL_DEFAULT_SENDER is missing", "the address your mail comes from (or set ADMINS)."
-    for name, given in (("MAIL_DEFAULT_SENDER", sender_of(settings)), ("SUPPORT_EMAIL", settings["SUPPORT_EMAIL"])):
-        if given and mail_address(given) is None:
-            fix = "give one address, as in help@example.com or Example <help@example.com>"
-            yield UNSAFE, f"{name} is {given!r}", fix
+    yield from _one_address("MAIL_DEFAULT_SENDER", sender_of(settings))
     try:
         ssl.create_default_context(cafile=settings["MAIL_CA_FILE"] or None)
     except OSError:

@@ -189,6 +189,11 @@ def test_without_mail_no_mail_server_is_needed(environ):
     assert environ(MAIL_DELIVERY="off", MAIL_SERVER=None, MAIL_DEFAULT_SENDER=None)
 
 
+def test_without_mail_the_address_of_whom_to_ask_is_checked_all_the_same(environ):
+    [problem] = problems(environ, MAIL_DELIVERY="off", SUPPORT_EMAIL="not an address")
+    assert problem.startswith("SUPPORT_EMAIL is 'not an address'")
+
+
 @pytest.mark.asvs("13.3.2")
 def test_development_needs_no_setting_and_keeps_its_key(monkeypatch, tmp_path):
     monkeypatch.setattr(config, "INSTANCE", tmp_path)
