@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -129,3 +130,13 @@ def test_a_server_that_hangs_is_given_up_and_comes_back(fresh, postgresql, conne
             assert (status, body) == (503, "database\n")
             assert seconds < LONG
     wait_for(lambda: probe(fresh)[0] == 200, "the site to be ready again")
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True, scope="session")
+def test_a_process_that_could_start_no_thread_is_ready_again_as_soon_as_it_can(fresh):
+    threading.stack_size(1 << 47)  # more than there is
+    try:
+        assert probe(fresh)[:2] == (503, "database\n")
+    finally:
+        threading.stack_size(0)
+    assert probe(fresh)[:2] == (200, "ok\n")

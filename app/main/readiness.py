@@ -30,9 +30,16 @@ class Readiness:
     def failing_part(self) -> str | None:
         with self.lock:
             if self.over.is_set():
-                self.over.clear()
-                Thread(target=self._look, name="readiness", daemon=True).start()
+                self._begin_to_look()
         return self.failing if self.over.wait(SECONDS) else "database"
+
+    def _begin_to_look(self) -> None:
+        self.over.clear()
+        try:
+            Thread(target=self._look, name="readiness", daemon=True).start()
+        except (RuntimeError, MemoryError):  # there are no more threads now; the next probe tries again
+            self.failing = "database"
+            self.over.set()
 
     def _look(self) -> None:
         try:
