@@ -14,6 +14,7 @@ from app.email import LINK, NOTICE, Draft, OutboxMessage, composes, enqueue, out
 from app.email.outbox import LEASE_SECONDS, claim, claiming, deliver, hand_back, pause, renew, waiting
 from app.email.smtp import Connection, UnreachableError
 from app.extensions import db, mail
+from tests.servers import wait_for
 
 ADDRESS = "alice@example.com"
 FACTS = {
@@ -359,6 +360,28 @@ def test_the_worker_outlives_trouble_with_the_database(app, promise, monkeypatch
     thread.join(5)
     assert reread(row_id).outcome == "sent"
     assert "delivery is interrupted" in caplog.text
+
+
+@pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True, scope="session")
+def test_a_long_purge_holds_up_no_heartbeat_no_lease_and_no_stop_and_is_the_only_one(app, monkeypatch):
+    purges, beats, renewals, go_on = [], [], [], Event()
+    monkeypatch.setattr(worker, "purge", lambda: purges.append(1) or go_on.wait(30))
+    monkeypatch.setattr(worker.Heartbeat, "beat", lambda self: beats.append(len(purges)))
+    monkeypatch.setattr(worker.Courier, "look_after", lambda self: renewals.append(len(purges)))
+    for name, seconds in {"PURGE_SECONDS": 0, "RENEW_SECONDS": 0, "SUPERVISE_SECONDS": 0.01}.items():
+        monkeypatch.setattr(worker, name, seconds)
+    stop = Event()
+    thread = Thread(target=worker.work, args=(app, stop), daemon=True)
+    thread.start()
+    try:
+        wait_for(lambda: beats.count(1) > 3 and renewals.count(1) > 3, "heartbeats and leases during the purge")
+        stop.set()
+        thread.join(20)
+        assert not thread.is_alive()
+        assert purges == [1]
+    finally:
+        stop.set()
+        go_on.set()
 
 
 def courier(app, error=None, stop=None):

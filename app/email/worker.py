@@ -31,6 +31,7 @@ RENEW_SECONDS = 15
 SEND_SECONDS = 300  # a server that takes longer for one mail is hung up on (RFC 5321, 4.5.3.2: 5 minutes a step)
 SUPERVISE_SECONDS = 0.2
 PURGE_SECONDS = 3600
+CLEANER_SECONDS = 1
 FAREWELL_SECONDS = 20  # for the mail in hand after being told to stop, of the 30 that process managers grant
 
 
@@ -127,13 +128,12 @@ def work(app: Flask, stop: Event, threads: int = 1, kind: str = "worker") -> Non
     """Deliver with so many connections until told to stop, say so now and then, and delete dead rows once an hour."""
     couriers = [Courier(app, stop) for _ in range(threads)]
     heartbeat = Heartbeat(app, kind)
-    next_purge = monotonic()
+    cleaner = Cleaner(app)
     for _ in _supervised(couriers, stop):
         heartbeat.beat()
-        if monotonic() >= next_purge:
-            next_purge = monotonic() + PURGE_SECONDS
-            _purge(app)
+        cleaner.begin_if_due()
     heartbeat.end()
+    cleaner.end()
 
 
 def drain(app: Flask, stop: Event, progress: Callable[[int], object]) -> Courier:
@@ -169,12 +169,37 @@ def _supervised(couriers: list[Courier], stop: Event) -> Iterator[None]:
         loop.join(5)
 
 
-def _purge(app: Flask) -> None:
-    try:
-        with app.app_context():
-            purge()
-    except Exception:
-        logger.exception("dead rows could not be deleted")
+class Cleaner:
+    """Deletes dead rows now and then, in a thread of its own: no heartbeat, lease or signal can wait for so long."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self.next_at = monotonic()
+        self.thread: Thread | None = None
+
+    def begin_if_due(self) -> None:
+        if monotonic() < self.next_at or (self.thread and self.thread.is_alive()):
+            return
+        self.next_at = monotonic() + PURGE_SECONDS
+        thread = Thread(target=self._purge, name="purge", daemon=True)
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError):
+            logger.exception("dead rows could not be deleted")
+        else:
+            self.thread = thread
+
+    def _purge(self) -> None:
+        try:
+            with self.app.app_context():
+                purge()
+        except Exception:
+            logger.exception("dead rows could not be deleted")
+
+    def end(self) -> None:
+        """Wait for a moment only: what is not deleted yet, the next worker deletes."""
+        if self.thread:
+            self.thread.join(CLEANER_SECONDS)
 
 
 class DeliveryThread:
