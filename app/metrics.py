@@ -138,8 +138,9 @@ class Queue:
     def collect(self) -> Iterator[GaugeMetricFamily]:
         if facts := dict(self._recent()):
             age, workers = facts.pop("oldest_due_seconds"), facts.pop("workers")
-            yield GaugeMetricFamily("rekey_mail_workers", "Processes that deliver, seen within a minute", workers)
-            yield GaugeMetricFamily("rekey_outbox_oldest_due_seconds", "Age of the oldest due mail", age)
+            if self.app.config["MAIL_DELIVERY"] != "off":  # else nobody delivers, and alerts would say so for ever
+                yield GaugeMetricFamily("rekey_mail_workers", "Processes that deliver, seen within a minute", workers)
+                yield GaugeMetricFamily("rekey_outbox_oldest_due_seconds", "Age of the oldest due mail", age)
             depth = GaugeMetricFamily(
                 "rekey_outbox_messages", "Mails promised and not done, by state", labels=["state"]
             )

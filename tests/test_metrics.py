@@ -158,6 +158,16 @@ def test_the_queue_is_what_the_outbox_has_and_read_once_for_a_while(app, browser
     assert queue_figures(Queue(app)) == nothing | {"waiting": 1}
 
 
+def test_without_mail_no_figure_says_that_mail_waits_or_nobody_delivers(app, browser, alice, root, monkeypatch):
+    monkeypatch.setitem(app.config, "MAIL_DELIVERY", "off")
+    browser.ask_for_reset(alice)
+    exported = {family.name for family in Queue(app).collect()}
+    assert exported == {"rekey_outbox_messages"}
+    rules = yaml.safe_load((root / "deploy/alerts.yml").read_text())["groups"][0]["rules"]
+    [missing] = [rule["expr"] for rule in rules if "absent(" in rule["expr"]]
+    assert missing == "absent(rekey_outbox_messages)"  # or it would fire for ever
+
+
 def test_without_a_database_there_is_no_queue_and_the_rest_is_there(tmp_path):
     with Site(tmp_path, DATABASE_URL=f"sqlite:///{tmp_path}/nowhere/rekey.db") as site:
         site.settings["METRICS_BIND"] = f"{HOST}:{(port := free_port())}"
