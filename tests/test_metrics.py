@@ -15,7 +15,7 @@ import flask_migrate
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from app import create_app
 from app.auth.models import User
@@ -156,6 +156,29 @@ def test_the_queue_is_what_the_outbox_has_and_read_once_for_a_while(app, browser
     assert (figures["due"], figures["waiting"]) == (3, 1)  # three at once, and the next in an hour
     postman.deliver()
     assert queue_figures(Queue(app)) == nothing | {"waiting": 1}
+
+
+def test_the_queue_is_read_over_one_connection(app):
+    held, most = set(), []
+    with app.app_context():
+        engine = db.engine
+
+    def take(connection, record, proxy):
+        held.add(record)
+        most.append(len(held))
+
+    def give_back(connection, record):
+        held.discard(record)
+
+    event.listen(engine, "checkout", take)
+    event.listen(engine, "checkin", give_back)
+    try:
+        assert list(Queue(app).collect())
+    finally:
+        event.remove(engine, "checkout", take)
+        event.remove(engine, "checkin", give_back)
+    assert most == [1]
+    assert held == set()
 
 
 def test_without_mail_no_figure_says_that_mail_waits_or_nobody_delivers(app, browser, alice, root, monkeypatch):

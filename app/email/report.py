@@ -70,8 +70,7 @@ def queue() -> dict[str, float]:
     now, still_open = db_now(), OutboxMessage.done_at.is_(None)
     states = [func.count().filter(_in_state(state)).label(state) for state in ("due", "in_hand", "waiting")]
     oldest = func.min(OutboxMessage.due_at).filter(_in_state("due"))
-    with db.engine.connect().execution_options(sqlite_begin="DEFERRED") as reader:
-        *counted, since, moment = reader.execute(select(*states, oldest, now).where(still_open)).one()
+    *counted, since, moment = db.session.execute(select(*states, oldest, now).where(still_open)).one()
     age = (moment - since).total_seconds() if since else 0.0
     return dict(zip(("due", "in_hand", "waiting"), counted, strict=True)) | {"oldest_due_seconds": age}
 
