@@ -171,9 +171,11 @@ def shared_metrics() -> str | None:
     return os.environ.get("PROMETHEUS_MULTIPROC_DIR")
 
 
-def share_metrics(directory: str) -> None:
-    """To be called before prometheus_client is imported, which looks there once."""
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+def share_metrics(directory: str | None) -> None:
+    """To be called before prometheus_client is imported, which looks there once; None: each process counts alone."""
+    os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+    if directory:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
 
 
 def _environment(chosen: type[Config]) -> Mapping[str, str | None]:

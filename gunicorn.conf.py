@@ -64,7 +64,7 @@ def on_starting(server: Any) -> None:
         print(error, file=sys.stderr)
         sys.exit(error.exit_status)
     server.metrics_socket = listen_for_metrics(server, settings["METRICS_ADDRESS"])
-    server.metrics_directory = empty_directory() if server.metrics_socket else None
+    server.metrics_directory = empty_directory(server) if server.metrics_socket else None
 
 
 def listen_for_metrics(server: Any, address: tuple[str, int] | None) -> socket.socket | None:
@@ -82,18 +82,35 @@ def listen_for_metrics(server: Any, address: tuple[str, int] | None) -> socket.s
         return None
 
 
-def empty_directory() -> str:
+def empty_directory(server: Any) -> str | None:
     """Where the workers count together; what an earlier run has counted is gone."""
-    directory = shared_metrics() or tempfile.mkdtemp(prefix="rekey-metrics-")
-    for file in Path(directory).glob("*.db"):
-        file.unlink()
+    try:
+        directory = shared_metrics() or tempfile.mkdtemp(prefix="rekey-metrics-")
+        for file in Path(directory).glob("*.db"):
+            file.unlink()
+    except OSError as error:
+        server.log.error("there are no metrics: %s", error)
+        return None
     return directory
 
 
 def post_fork(server: Any, worker: Any) -> None:
-    worker.metrics_socket, worker.metrics_directory = server.metrics_socket, server.metrics_directory
-    if server.metrics_directory:
-        share_metrics(server.metrics_directory)
+    """Before the app is imported, which fails where it cannot count: then it counts for itself, and nobody asks it."""
+    usable = server.metrics_directory and is_usable(server, server.metrics_directory)
+    worker.metrics_socket = server.metrics_socket if usable else None
+    worker.metrics_directory = server.metrics_directory if usable else None
+    share_metrics(worker.metrics_directory)
+
+
+def is_usable(server: Any, directory: str) -> bool:
+    """Make it anew if need be: whoever cleans up temporary files may have taken it for one."""
+    try:
+        Path(directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            return True
+    except OSError as error:
+        server.log.error("there are no metrics of this process: %s", error)
+        return False
 
 
 def child_exit(server: Any, worker: Any) -> None:
@@ -103,7 +120,7 @@ def child_exit(server: Any, worker: Any) -> None:
     """
     if server.metrics_directory:
         for file in Path(server.metrics_directory).glob(f"gauge_live*_{worker.pid}.db"):
-            file.unlink()
+            file.unlink(missing_ok=True)
 
 
 def on_exit(server: Any) -> None:
@@ -135,15 +152,15 @@ def post_worker_init(worker: Any) -> None:
     signal.signal(signal.SIGTERM, stop_claiming)
     with worker.wsgi.app_context():
         start_in_server()
-    if worker.metrics_socket:
+    if worker.metrics_socket and "metrics" in worker.wsgi.extensions:
         worker.wsgi.extensions["metrics"].serve(worker.metrics_socket, worker.metrics_directory)
 
 
 def worker_exit(server: Any, worker: Any) -> None:
-    if worker.wsgi is not None:
+    if getattr(worker, "wsgi", None) is not None:  # one that could not start has none
         from app.email import stop_in_server
 
         with worker.wsgi.app_context():
             stop_in_server()
-        if worker.metrics_socket:
+        if "metrics" in worker.wsgi.extensions:
             worker.wsgi.extensions["metrics"].leave()

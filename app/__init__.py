@@ -33,7 +33,14 @@ def create_app(config: str | type[settings.Config] | None = None) -> Flask:
     main.init_app(app)
     doctor.init_app(app)
     if app.config["METRICS_BIND"]:
-        from app import metrics  # prometheus_client takes memory and time, which a site without it need not pay
-
-        metrics.init_app(app)
+        _count(app)
     return app
+
+
+def _count(app: Flask) -> None:
+    try:
+        from app import metrics  # prometheus_client takes memory and time, which a site without it need not pay
+    except OSError as error:  # no file to count in; the site is worth more than its figures
+        app.logger.error("there are no metrics of this process: %s", error)
+    else:
+        metrics.init_app(app)

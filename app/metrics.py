@@ -209,12 +209,19 @@ class Server:
         closing = Thread(target=self.http.shutdown, daemon=True)  # after the answer it may be giving
         closing.start()
         closing.join(PATIENCE_SECONDS)
-        with _locked(self.directory, fcntl.LOCK_EX):
-            for mine in self.directory.glob(f"*_{os.getpid()}.db"):
-                kind = mine.name.partition("_")[0]
-                if kind in ("counter", "histogram"):
-                    _add_up(mine, self.directory / f"{kind}_0.db")
-                    mine.unlink()
+        try:
+            _hand_on(self.directory)
+        except OSError as error:
+            logger.warning("what this process has counted is lost: %s", error)
+
+
+def _hand_on(directory: Path) -> None:
+    with _locked(directory, fcntl.LOCK_EX):
+        for mine in directory.glob(f"*_{os.getpid()}.db"):
+            kind = mine.name.partition("_")[0]
+            if kind in ("counter", "histogram"):
+                _add_up(mine, directory / f"{kind}_0.db")
+                mine.unlink()
 
 
 def _add_up(source: Path, target: Path) -> None:

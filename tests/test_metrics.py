@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -270,3 +271,50 @@ def test_what_was_shared_is_gone_when_the_site_has_stopped(counting, tmp_path):
     assert list(directory.glob("*.db"))
     assert server.stop() == 0
     assert not directory.exists()
+
+
+def kill_both(counting, server):
+    """SIGKILL the workers, one after the other, and wait until one that is new answers."""
+    for old in wait_for(lambda: len(server.children()) == 2 and server.children(), "both processes"):
+        os.kill(old, signal.SIGKILL)
+        wait_for(lambda old=old: len(server.children()) == 2 and old not in server.children(), "another process")
+    wait_for(lambda: counting._answers(server), "the site to answer")
+
+
+def test_a_directory_that_was_cleaned_away_is_made_anew(counting, tmp_path):
+    counting.settings["TMPDIR"] = tmp_path / "tmp"
+    counting.settings["TMPDIR"].mkdir()
+    server = counting.start()
+    [directory] = counting.settings["TMPDIR"].glob("rekey-metrics-*")
+    shutil.rmtree(directory)
+    kill_both(counting, server)
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert HttpClient(counting.url).get("/").status_code == 200
+    assert value(scrape(counting.metrics_port), "rekey_requests_total", route="/", status="200") == 1
+    shutil.rmtree(directory)
+    assert server.stop() == 0
+    assert "Traceback" not in server.output
+
+
+def test_a_directory_that_cannot_be_made_costs_the_figures_and_not_the_site(counting, tmp_path):
+    counting.settings["PROMETHEUS_MULTIPROC_DIR"] = figures = tmp_path / "figures"
+    server = counting.start()
+    shutil.rmtree(figures)
+    figures.write_text("a file in its place")
+    kill_both(counting, server)
+    assert HttpClient(counting.url).get("/").status_code == 200
+    assert "there are no metrics of this process" in server.output
+    assert server.stop() == 0
+
+
+def test_a_command_starts_without_the_directory_too(counting, tmp_path):
+    counting.settings["PROMETHEUS_MULTIPROC_DIR"] = tmp_path / "gone"
+    assert "there are no metrics of this process" in counting.flask("outbox", "status")
+
+
+def test_so_does_one_that_was_never_there(counting, tmp_path):
+    (tmp_path / "file").touch()
+    counting.settings["PROMETHEUS_MULTIPROC_DIR"] = tmp_path / "file/figures"
+    server = counting.start()
+    assert HttpClient(counting.url).get("/").status_code == 200
+    assert server.stop() == 0
