@@ -138,6 +138,19 @@ def test_unsafe_settings_stop_it_like_every_command(tmp_path):
     assert result.returncode == 3
     assert "SECRET_KEY is shorter than 32 characters" in result.stderr
     assert "hunter2" not in result.stdout + result.stderr
+    assert result.stdout == ""
+
+
+def test_unsafe_settings_are_told_as_json_to_who_asks_for_it():
+    settings = {"FLASK_CONFIG": "production", "SECRET_KEY": "hunter2", "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-m", "flask", "doctor", "--json"]
+    result = subprocess.run(command, env=settings, capture_output=True, text=True, check=False, timeout=30)
+    assert result.returncode == 3
+    told = json.loads(result.stdout)
+    assert told["healthy"] is False
+    assert {finding["level"] for finding in told["findings"]} == {"unsafe"}
+    assert told["findings"][0].keys() == {"check", "level", "what", "fix"}
+    assert "hunter2" not in result.stdout + result.stderr
 
 
 # Database
