@@ -52,7 +52,7 @@ def hide_links(record: Any) -> bool:
 
     So do its access log, where somebody turns it on, and its debug lines.
     """
-    record.msg, record.args = re.sub(r"(/auth/[a-z_]+/)\S+", r"\1...", record.getMessage()), ()
+    record.msg, record.args = re.sub(r"(?i)(/+auth/+[^/\s]+/)\S+", r"\1...", record.getMessage()), ()
     return True
 
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import runpy
 
 import pytest
 from flask.logging import default_handler
@@ -157,3 +158,14 @@ def test_what_postgresql_quotes_is_left_out_of_both_forms():
         record.exc_text = None
         assert "DETAIL: not logged" in lines(form).format(record)
         assert "alice" not in lines(form).format(record)
+
+
+@pytest.mark.parametrize(
+    "path", ["/auth/reset_password/", "/auth/reset%5Fpassword/", "/AUTH/not_me/", "/auth//register/", "//auth/not_me/"]
+)
+def test_gunicorns_own_lines_hold_no_link_however_it_is_spelled(root, path):
+    hide_links = runpy.run_path(str(root / "gunicorn.conf.py"))["hide_links"]
+    line = ("gunicorn.error", logging.WARNING, "", 0, "Invalid request: %s", (f"GET {path}TOKEN HTTP/1.1",), None)
+    record = logging.LogRecord(*line)
+    assert hide_links(record)
+    assert record.getMessage() == f"Invalid request: GET {path}... HTTP/1.1"
