@@ -113,6 +113,30 @@ class Mail:
         return {unescape(link) for link in re.findall(r'href="([^"]*)"', self.html)}
 
 
+class TidyController(Controller):
+    """Closes what is connected before its loop ends: else sockets are left to the garbage collector, which warns."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.accepted = []
+
+    def factory(self):
+        self.accepted.append(super().factory())
+        return self.accepted[-1]
+
+    def stop(self, no_assert=False):
+        asyncio.run_coroutine_threadsafe(self._hang_up(), self.loop).result(PATIENCE)
+        super().stop(no_assert)
+
+    async def _hang_up(self):
+        self.server.close()
+        for _ in range(10):  # one that was just accepted gets its transport within a few rounds of the loop
+            for connection in self.accepted:
+                if connection.transport:
+                    connection.transport.abort()
+            await asyncio.sleep(0)
+
+
 class SmtpSink:
     """A mail server that keeps what it is sent: `mails` it has accepted, `tries` it was shown.
 
@@ -154,7 +178,9 @@ class SmtpSink:
 
     def start(self):
         # server_hostname: else every connection looks this machine's name up in the DNS
-        self.controller = Controller(self, hostname=HOST, port=self.port, server_hostname="localhost", **self.options)
+        self.controller = TidyController(
+            self, hostname=HOST, port=self.port, server_hostname="localhost", **self.options
+        )
         self.controller.start()
 
     def stop(self):

@@ -19,15 +19,15 @@ def rehearse() -> dict[str, str | None]:
     rehearsal = _Rehearsal(current_app._get_current_object())  # type: ignore[attr-defined]
     rehearsal.start()
     rehearsal.join(SECONDS)
+    is_late = rehearsal.is_alive()  # looked at before hanging up, of which it would die with other words
+    failed_at, words = rehearsal.failed_at, rehearsal.words
+    if is_late:
+        failed_at = rehearsal.connection.step or STEPS[0]
+        words = f"{config['MAIL_SERVER']} took longer than {SECONDS} seconds. Check MAIL_SERVER and MAIL_PORT."
     rehearsal.connection.abort()
-    if rehearsal.is_alive():
-        rehearsal.failed_at = rehearsal.connection.step or STEPS[0]
-        rehearsal.words = (
-            f"{config['MAIL_SERVER']} took longer than {SECONDS} seconds. Check MAIL_SERVER and MAIL_PORT."
-        )
-    if rehearsal.failed_at is None:
+    if failed_at is None:
         return dict.fromkeys(STEPS)
-    return dict.fromkeys(STEPS[: STEPS.index(rehearsal.failed_at)]) | {rehearsal.failed_at: rehearsal.words}
+    return dict.fromkeys(STEPS[: STEPS.index(failed_at)]) | {failed_at: words}
 
 
 class _Rehearsal(Thread):
