@@ -160,7 +160,9 @@ def _ping_after_idling(connection: Any, record: ConnectionPoolEntry, proxy: Pool
 def _set_up_sqlite(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # the driver's own BEGIN leaves the first SELECT outside the transaction
     # WAL lets readers and a writer work at once; FULL syncs every commit, for a promise must outlive a power cut.
-    for pragma in ("journal_mode=WAL", "busy_timeout=5000", "foreign_keys=ON", "synchronous=FULL"):
+    # The first of several nodes switches a new file to WAL, and migrates it; the others wait for that.
+    patient = ("busy_timeout=60000", "journal_mode=WAL")
+    for pragma in (*patient, "busy_timeout=5000", "foreign_keys=ON", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
 
 

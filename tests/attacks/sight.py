@@ -24,4 +24,6 @@ def plain(answer, address):
 def without_seconds(answer, address):
     """The same without the number in Retry-After, which the clock decides."""
     status, headers, cookies, text = plain(answer, address)
-    return status, [(name, "" if name == "Retry-After" else value) for name, value in headers], cookies, text
+    clocked = ("Retry-After", "Content-Length")
+    text = re.sub(r"in \d+ (second|minute)s?", "SOON", text)
+    return status, [(name, "" if name in clocked else value) for name, value in headers], cookies, text
