@@ -40,9 +40,9 @@ def _reset_link(user: User, row: OutboxMessage, template: str | None = None) -> 
     _hold_back(user, row)
     asked = {"user_id": user.id, "kind": "reset_asked", "created_at": row.created_at, **row.args["client"]}
     context = {
-        **_lifetime("reset_password"),
+        **lifetime_of("reset_password"),
         "link": public_url("auth.open_reset_password", token=user.get_reset_password_token()),
-        "not_me_link": _not_me_link(user),
+        "not_me_link": not_me_link(user.security_stamp),
         "asked_at": row.created_at,
         "client": row.args["client"],
     }
@@ -50,14 +50,14 @@ def _reset_link(user: User, row: OutboxMessage, template: str | None = None) -> 
     return _letter(user, context, template=template, once_sent=[record])
 
 
-def _lifetime(purpose: str) -> dict[str, Any]:
+def lifetime_of(purpose: str) -> dict[str, Any]:
     """How long a link works that is minted next, in seconds, and until when."""
     life = tokens.max_age(purpose)
     return {"life": life, "until": utcnow() + timedelta(seconds=life)}
 
 
-def _not_me_link(user: User) -> str:
-    return public_url("auth.open_not_me", token=tokens.issue("not_me", user.security_stamp))
+def not_me_link(stamp: str) -> str:
+    return public_url("auth.open_not_me", token=tokens.issue("not_me", stamp))
 
 
 @composes("register", FIRST_LINK)
@@ -68,7 +68,7 @@ def register(row: OutboxMessage) -> Draft | None:
     if EmailChange.reserves(row.args["email"]):
         return _address_kept(row)
     registration = db.session.merge(Registration(nonce=row.message_id, email=row.args["email"]))
-    lifetime = _lifetime("register")
+    lifetime = lifetime_of("register")
     token = tokens.issue("register", registration.nonce)
     link = {"link": public_url("auth.open_registration", token=token), "asked_at": row.created_at}
     return Draft(to=registration.email, context=lifetime | link)
@@ -106,7 +106,7 @@ def change_email(row: OutboxMessage) -> Draft | None:
     change = EmailChange.waiting(row.args["nonce"])
     if change is None or User.by_email(change.new_email) or EmailChange.reserves(change.new_email, change.user_id):
         return None
-    lifetime = _lifetime("change_email")
+    lifetime = lifetime_of("change_email")
     token = tokens.issue("change_email", change.nonce)
     link = {"link": public_url("auth.open_change_email", token=token), "asked_at": row.created_at}
     return _letter(change.user, lifetime | link, to=change.new_email)
@@ -117,7 +117,7 @@ def email_change_asked(row: OutboxMessage) -> Draft | None:
     user = _reachable(db.session.get(User, row.args["user_id"]))
     if user is None:
         return None
-    link = _lifetime("not_me") | {"not_me_link": _not_me_link(user)}
+    link = lifetime_of("not_me") | {"not_me_link": not_me_link(user.security_stamp)}
     return _letter(user, _facts(row) | link, to=row.args["email"])
 
 

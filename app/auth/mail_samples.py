@@ -1,11 +1,11 @@
 """The mails about accounts with made-up facts, as app.auth.emails tells the true ones."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from app.auth import tokens
 from app.auth.attempts import NOTICE_AFTER, STOPPED_AFTER
+from app.auth.emails import lifetime_of, not_me_link
 from app.auth.models import EmailChange
 from app.database import utcnow
 from app.email import Draft
@@ -23,7 +23,7 @@ def drafts() -> Mapping[str, Draft]:
         "register": _link("register", "auth.open_registration"),
         "address_kept": _address_kept(),
         "change_email": {"name": "Ann", **_link("change_email", "auth.open_change_email")},
-        "email_change_asked": _notice() | _lifetime("not_me") | {"not_me_link": _not_me_link()},
+        "email_change_asked": _notice() | lifetime_of("not_me") | {"not_me_link": not_me_link(NOBODYS)},
         "email_changed": _notice() | _undo(),
         "email_confirmed": _notice(),
         "email_taken_back": _notice(),
@@ -37,21 +37,12 @@ def drafts() -> Mapping[str, Draft]:
 
 def _reset() -> dict[str, Any]:
     link = _link("reset_password", "auth.open_reset_password")
-    return {"name": "Ann", "client": _client(), "not_me_link": _not_me_link(), **link}
+    return {"name": "Ann", "client": _client(), "not_me_link": not_me_link(NOBODYS), **link}
 
 
 def _link(purpose: str, endpoint: str) -> dict[str, Any]:
     link = public_url(endpoint, token=tokens.issue(purpose, NOBODYS))
-    return {"asked_at": utcnow(), "link": link, **_lifetime(purpose)}
-
-
-def _lifetime(purpose: str) -> dict[str, Any]:
-    life = tokens.max_age(purpose)
-    return {"life": life, "until": utcnow() + timedelta(seconds=life)}
-
-
-def _not_me_link() -> str:
-    return public_url("auth.open_not_me", token=tokens.issue("not_me", NOBODYS))
+    return {"asked_at": utcnow(), "link": link, **lifetime_of(purpose)}
 
 
 def _address_kept() -> dict[str, Any]:
